@@ -1,0 +1,1 @@
+"""The Beam DAGs and the command line."""

@@ -1,0 +1,1 @@
+"""Corpus building: submissions in, corpus shards out.  One file a stage."""
