@@ -59,10 +59,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         allow_abbrev=False,
     )
     module.add_arguments(parser)
-    if hasattr(module, "parse"):  # `corpus` passes what it does not know on to Beam
-        options = module.parse(parser, arguments[1:])
-    else:
-        options = parser.parse_args(arguments[1:])
+    parse = getattr(module, "parse", argparse.ArgumentParser.parse_args)  # `corpus` passes what it does not know on to Beam
+    options = parse(parser, arguments[1:])
     try:
         return module.run(options)
     except module.ERRORS as error:

@@ -58,10 +58,23 @@ class Shard(NamedTuple):
     """A file of records: all that crosses a shuffle."""
 
     stage: str
-    index: int
+    number: int
+    of: int  # shards of this stage
     path: str
     rows: int
-    digest: str  # SHA-256 of what the file holds, whatever its path
+    dropped: int  # records this shard's work sent to the ledger
+    digest: str  # SHA-256 of the rows, whatever the path
+
+
+class LedgerRow(NamedTuple):
+    """What became of a record that went no further."""
+
+    stage: str
+    reason: str  # name of the enum member
+    url: str | None
+    key: str | None = None  # null before it exists
+    detail: str = ""
+    kept: str | None = None
 
 
 STAGES = ("submissions", "links", "pages", "documents", "duplicates", "corpus")
