@@ -113,6 +113,7 @@ def write_shard(
     made_from: str,
     ledger: Sequence[LedgerFile] = (),
     counts: Mapping[str, int] | None = None,
+    compression: str | None = "zstd",
 ) -> Shard:
     """Writes a work shard, the ledger's hashes in it.  Write the ledger first."""
     batches = batches_of(table)
@@ -121,14 +122,14 @@ def write_shard(
     )
     text = json.dumps({**metadata._asdict(), "ledger": [file._asdict() for file in ledger]}, sort_keys=True)
     schema = table.schema.with_metadata({METADATA: text.encode()})
-    write_arrow(path, schema, (batch.replace_schema_metadata(schema.metadata) for batch in batches))
+    described = (batch.replace_schema_metadata(schema.metadata) for batch in batches)
+    write_arrow(path, schema, described, compression=compression)
     return _shard(path, metadata)
 
 
 def ledger_table(rows: Iterable[LedgerRow]) -> pa.Table:
     """Ledger rows in their one order: by key, then URL, then the rest; null first."""
-    columns = list(zip(*rows, strict=True)) or [()] * len(LEDGER)
-    table = pa.table([pa.array(column, pa.string()) for column in columns], schema=LEDGER)
+    table = table_of(rows, LEDGER)
     order = [(name, "ascending", "at_start") for name in ("key", "url", "stage", "reason", "detail", "kept")]
     return table.take(pc.sort_indices(table, sort_keys=order))
 
@@ -146,6 +147,13 @@ def write_ledger_table(root: str, stage: str, number: int, table: pa.Table) -> L
     counted = pc.value_counts(table.column("reason"))
     dropped = {entry["values"]: entry["counts"] for entry in counted.to_pylist()}
     return LedgerFile(name, table.num_rows, storage.sha256_of(path), dict(sorted(dropped.items())))
+
+
+def table_of(rows: Iterable[NamedTuple | tuple], schema: pa.Schema) -> pa.Table:
+    """A table of records whose fields are the schema's, in its order."""
+    columns = list(zip(*rows, strict=True)) or [()] * len(schema)
+    arrays = [pa.array(column, field.type) for column, field in zip(columns, schema, strict=True)]
+    return pa.table(arrays, schema=schema)
 
 
 # ---- reading ----

@@ -3,6 +3,7 @@
 A local path goes straight to the operating system; anything with a scheme (gs://, s3://) goes through Beam's filesystems.
 """
 
+import functools
 import glob
 import hashlib
 import os
@@ -138,6 +139,19 @@ def write_text(path: str, text: str) -> None:
 def read_text(path: str) -> str:
     with open_read(path) as file:
         return file.read().decode()
+
+
+def input_digest(path: str) -> str:
+    """SHA-256 of an input file; read once a process while its size and time of change stay the same."""
+    if not is_local(path):
+        return sha256_of(path)
+    status = os.stat(path)
+    return _remembered_digest(path, status.st_size, status.st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=1 << 16)
+def _remembered_digest(path: str, _size: int, _changed_ns: int) -> str:
+    return sha256_of(path)
 
 
 def sha256_of(path: str) -> str:

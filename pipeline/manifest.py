@@ -1,0 +1,133 @@
+"""What a corpus is made of, hash by hash: written last, so that a corpus with a manifest is whole."""
+
+import json
+import os
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from importlib.metadata import version
+from platform import python_version
+from typing import Any
+
+import apache_beam as beam
+
+from pipeline import storage
+from pipeline.card import dataset_card
+from pipeline.schema import STAGES, Shard, ShardError
+from pipeline.shards import Gather, LedgerFile, read_metadata
+
+SCHEMA = "webtext-corpus/1"
+# Libraries that may change a byte of the corpus.
+DECISIVE = (
+    "ada-url", "apache-beam", "datasketch", "lxml", "newspaper3k", "numpy", "orjson", "py3langid", "pyarrow", "regex",
+    "tldextract", "trafilatura", "webtext", "xxhash",
+)  # fmt: skip
+
+
+def stage_counts(shards: Iterable[Shard]) -> tuple[list[dict[str, Any]], list[LedgerFile]]:
+    """Records in, kept and dropped by reason, a row a stage, and the ledger files that prove it.
+
+    Raises ShardError unless in = kept + dropped in every stage: the law of conservation.
+    """
+    counts: Counter[str] = Counter()
+    dropped: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    ledger: dict[str, LedgerFile] = {}
+    for shard in shards:
+        metadata = read_metadata(shard.path)
+        counts.update(metadata.counts)
+        for file in metadata.ledger:
+            ledger[file.name] = file
+    for file in ledger.values():
+        dropped[file.name.rpartition("-")[0]].update(file.dropped)
+    stages = []
+    for stage in STAGES:
+        entered, kept, lost = counts[f"{stage}_in"], counts[f"{stage}_kept"], sum(dropped[stage].values())
+        if entered != kept + lost:
+            raise ShardError(
+                f"stage {stage}: {entered:,} records in, but {kept:,} kept and {lost:,} in the ledger. "
+                "Records were lost: please report this with your command."
+            )
+        stages.append({"name": stage, "in": entered, "kept": kept, "dropped": dict(sorted(dropped[stage].items()))})
+    return stages, sorted(ledger.values())
+
+
+def manifest(shards: Sequence[Shard], *, root: str, inputs: Sequence[str], config: dict[str, Any]) -> dict[str, Any]:
+    """Everything one needs to trust a corpus or to make it again.  Holds no clock and no host."""
+    stages, ledger = stage_counts(shards)
+    corpus = sorted(shard.path for shard in shards if shard.stage == "corpus")
+    return {
+        "schema": SCHEMA,
+        "config": config,
+        "inputs": [{"path": path, "size": storage.size(path), "sha256": storage.input_digest(path)} for path in inputs],
+        "stages": stages,
+        "shards": [
+            {
+                "path": f"data/{os.path.basename(path)}",
+                "split": os.path.basename(path).partition("-")[0],
+                "rows": read_metadata(path).rows,
+                "bytes": storage.size(path),
+                "sha256": storage.sha256_of(path),
+            }
+            for path in corpus
+        ],
+        "ledger": [
+            {
+                "path": f"ledger/{file.name}",
+                "rows": file.rows,
+                "bytes": storage.size(storage.join(root, "ledger", file.name)),
+                "sha256": file.sha256,
+            }
+            for file in ledger
+        ],
+        "versions": {"python": python_version(), **{name: version(name) for name in DECISIVE}},
+    }
+
+
+def collect_stale(shards: Sequence[Shard], *, root: str, ledger: Sequence[dict[str, Any]]) -> None:
+    """Deletes what an earlier run left: corpus shards and ledger files not of this one, work of another number of partitions."""
+    current = {shard.path for shard in shards} | {storage.join(root, file["path"]) for file in ledger}
+    products = [*_arrow_files(root, "corpus", "data"), *_arrow_files(root, "ledger")]
+    stale = [path for path in products if path not in current]
+    partitions = {_partitions(shard.path) for shard in shards if shard.stage in ("links", "documents")}
+    for stage in ("links", "pages", "documents", "duplicates"):
+        stale += [path for path in _arrow_files(root, stage) if _partitions(path) not in (None, *partitions)]
+    storage.remove(stale)
+
+
+def _arrow_files(root: str, *folder: str) -> list[str]:
+    return storage.matching(storage.join(root, *folder, "*.arrow"))
+
+
+def _partitions(path: str) -> str | None:
+    """NNNNN of a name that ends in -of-NNNNN.arrow."""
+    _, of, count = os.path.basename(path).removesuffix(".arrow").rpartition("-of-")
+    return count if of else None
+
+
+def publish_manifest(shards: Sequence[Shard], *, root: str, inputs: Sequence[str], config: dict[str, Any]) -> Shard:
+    """Writes manifest.json and the dataset card of a finished corpus, then deletes what is stale."""
+    made = manifest(shards, root=root, inputs=inputs, config=config)
+    path = storage.join(root, "corpus", "manifest.json")
+    storage.write_text(storage.join(root, "corpus", "README.md"), dataset_card(made))
+    storage.write_text(path, json.dumps(made, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
+    collect_stale(shards, root=root, ledger=made["ledger"])
+    rows = sum(shard["rows"] for shard in made["shards"])
+    return Shard("manifest", 0, 1, path, rows, 0, storage.sha256_of(path))
+
+
+@dataclass
+class WriteManifest(beam.PTransform):
+    """Counts, hashes, config and versions of a run, written when all else is.
+
+    In: Shards of every stage, flattened.  Out: one Shard, the manifest.
+    `inputs`: paths of dumps and archives.  `config`: every choice that changes the corpus.
+    """
+
+    root: str
+    inputs: list[str] = field(default_factory=list)
+    config: dict[str, Any] = field(default_factory=dict)
+
+    def expand(self, shards: beam.PCollection) -> beam.PCollection:
+        publish = partial(publish_manifest, root=self.root, inputs=self.inputs, config=self.config)
+        return shards | "EveryShard" >> Gather() | "Publish" >> beam.Map(publish)

@@ -1,0 +1,176 @@
+"""Links in, pages out: where the answer to each link lies, in archives that are there or in those of a live crawl."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import StrEnum
+from functools import partial
+from typing import NamedTuple
+
+import ada_url
+import apache_beam as beam
+
+from pipeline import storage
+from pipeline.archive_index import REDIRECTS, ArchiveIndex, Entry, IndexArchives
+from pipeline.fetch.reasons import FetchDrop
+from pipeline.schema import PAGE, Drop, LedgerRow, Link, Shard
+from pipeline.shards import MapShards, fingerprint, finished, read_table, shard_path, table_of, write_ledger, write_shard
+from pipeline.url import Allowed, UrlError, canonical
+
+VERSION = 1
+MAX_REDIRECTS = 5  # as the live crawl
+
+
+class ReplayDrop(StrEnum):
+    """Why a link found no page in the archives, beside the reasons of `FetchDrop`."""
+
+    NOT_ARCHIVED = "no archive holds an answer for this link"
+
+
+class Page(NamedTuple):
+    """A link and the stored answer to it.  Fields as schema.PAGE."""
+
+    id: str
+    key: str
+    url: str
+    domain: str
+    karma: int
+    submission_id: str
+    subreddit: str
+    created_utc: int
+    final_url: str
+    fetched_utc: int
+    archive: str
+    offset: int
+    length: int
+    digest: str
+
+
+UrlRule = Callable[[str], Drop | None]
+
+
+def archived_page(link: Link, index: ArchiveIndex, *, url_drop: UrlRule, allowed: Allowed) -> Page | Drop:
+    """The archived answer to a link, redirects followed inside the archives.
+
+    `url_drop` says whether an address that a redirect leads to is wanted, by the rules the link itself has passed.
+    """
+    url, key = link.url, link.key
+    followed: set[tuple[str, int]] = set()
+    for hop in range(MAX_REDIRECTS + 1):
+        entry = index.best(key, url=url, without=followed)
+        detail = f"redirect={url}" if hop else ""
+        if entry is None:
+            loop = any(place.url == url for place in index.find(key) if place.place in followed)
+            return Drop(FetchDrop.REDIRECT_LOOP if loop else ReplayDrop.NOT_ARCHIVED, detail)
+        if entry.damage:
+            reason = FetchDrop.TOO_LARGE if entry.damage.startswith("longer") else FetchDrop.BROKEN_RECORD
+            return Drop(reason, entry.damage)
+        if entry.status == 200:
+            body = index.body_of(entry)
+            if body is None:
+                return Drop(ReplayDrop.NOT_ARCHIVED, f"a revisit of {entry.revisit_of}, which no archive holds")
+            return page_of(link, url=entry.url, entry=entry, body=body)
+        if entry.status not in REDIRECTS:
+            return Drop(FetchDrop.HTTP_STATUS, f"status={entry.status}" if entry.status else "not an HTTP response")
+        target = redirect_target(entry)
+        if target is None:
+            return Drop(FetchDrop.BAD_REDIRECT, f"status={entry.status} location={(entry.location or '')[:200]}")
+        if drop := url_drop(target):
+            return drop._replace(detail=f"redirect={target}")
+        followed.add(entry.place)
+        try:
+            url, key = target, canonical(target, allowed=allowed).key
+        except UrlError as error:
+            return Drop(FetchDrop.BAD_REDIRECT, f"{error.defect.name} {target[:200]}")
+    return Drop(FetchDrop.TOO_MANY_REDIRECTS, f"more than {MAX_REDIRECTS}")
+
+
+def redirect_target(entry: Entry) -> str | None:
+    """The absolute URL a redirect leads to, or None."""
+    try:
+        return ada_url.join_url(entry.url, entry.location or "").partition("#")[0] if entry.location else None
+    except ValueError:
+        return None
+
+
+def page_of(link: Link, *, url: str, entry: Entry, body: Entry) -> Page:
+    fetched_utc = entry.date_us // 1_000_000
+    return Page(*link, url, fetched_utc, body.archive, body.offset, body.length, body.digest)
+
+
+# ---- the stage ----
+
+
+class Lookup(NamedTuple):
+    """A shard of links and the index to find their pages in."""
+
+    links: Shard
+    archives: list[Shard]
+
+
+def find_pages(lookup: Lookup, *, root: str, url_drop: UrlRule, allow_private: tuple[str, ...], rules: str) -> Shard:
+    """`rules` is a fingerprint of what `url_drop` refuses."""
+    links = lookup.links
+    path = shard_path(root, "pages", links.number, links.of)
+    recipe = fingerprint("pages", VERSION, MAX_REDIRECTS, rules, allow_private)
+    made_from = fingerprint(recipe, links.digest, [shard.digest for shard in lookup.archives])
+    if shard := finished(path, made_from):
+        return shard
+    index = ArchiveIndex(lookup.archives)
+    allowed = Allowed.parse(allow_private)
+    pages: list[Page] = []
+    ledger: list[LedgerRow] = []
+    for row in read_table(links.path).to_pylist():
+        link = Link(**row)
+        found = archived_page(link, index, url_drop=url_drop, allowed=allowed)
+        if isinstance(found, Page):
+            pages.append(found)
+        else:
+            ledger.append(LedgerRow("pages", found.reason.name, link.url, link.key, found.detail))
+    pages.sort(key=lambda page: page.id)
+    file = write_ledger(root, "pages", links.number, ledger)
+    counts = {"pages_in": links.rows, "pages_kept": len(pages)}
+    return write_shard(
+        path, table_of(pages, PAGE), stage="pages", number=links.number, of=links.of, recipe=recipe, made_from=made_from,
+        ledger=[file], counts=counts,
+    )  # fmt: skip
+
+
+def archive_shard(numbered: tuple[int, str], *, of: int) -> Shard:
+    number, path = numbered
+    return Shard("archives", number, of, path, 0, 0, storage.input_digest(path))
+
+
+@dataclass
+class FetchPages(beam.PTransform):
+    """Finds the page behind every link.
+
+    In: Shard of Link.  Out: Shard of Page, one for each; what it points to is read by `pipeline.archive.stored_record`.
+    `archives`: WARC files to replay; the network is never touched.
+    """
+
+    root: str
+    url_drop: UrlRule
+    archives: list[str] = field(default_factory=list)
+    rules: str = ""
+    partitions: int = 16  # of the index; a power of two
+    allow_private: tuple[str, ...] = ()
+    workers: int = 1
+    journal: str | None = None
+
+    def expand(self, links: beam.PCollection) -> beam.PCollection:
+        numbered = list(enumerate(self.archives))
+        index = (
+            links.pipeline
+            | "Archives" >> beam.Create(numbered, reshuffle=False)
+            | "Digest" >> MapShards(partial(archive_shard, of=len(numbered)), across=self.workers)
+            | IndexArchives(self.root, partitions=self.partitions, allow_private=self.allow_private, workers=self.workers)
+        )
+        work = partial(
+            find_pages, root=self.root, url_drop=self.url_drop, allow_private=self.allow_private, rules=self.rules
+        )
+        return (
+            links
+            | "WithIndex" >> beam.Map(Lookup, beam.pvalue.AsSingleton(index))
+            | beam.Reshuffle()
+            | "FindPages" >> MapShards(work, across=self.workers, journal=self.journal)
+        )
