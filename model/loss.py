@@ -93,6 +93,7 @@ def arithmetic(device: torch.device) -> torch.dtype:
     return torch.get_autocast_dtype(device.type) if torch.is_autocast_enabled(device.type) else torch.float32
 
 
+@torch.compiler.disable  # in-place work on reused buffers: a compiler has nothing to add
 def cross_entropy(hidden_NC: Tensor, weight_VC: Tensor, targets_N: Tensor) -> Tensor:
     """Mean negative log-likelihood in nats of the targets under `softmax(hidden @ weight.T)`, in float32."""
     if torch.is_grad_enabled() and (hidden_NC.requires_grad or weight_VC.requires_grad):

@@ -137,7 +137,7 @@ class GPT2(nn.Module):
         `documents_BT` numbers the document of each token: none looks beyond its own.  With a `cache` the ids are those that follow
         what it holds.  `positions` and a boolean `mask` (True: may look) replace the usual ones.
         """
-        past = cache.length if cache else 0
+        past = 0 if cache is None else cache.length
         T = ids_BT.shape[1]
         if past + T > self.config.n_ctx:
             raise ValueError(f"{past + T} tokens, the network reads at most {self.config.n_ctx}")
@@ -155,16 +155,20 @@ class GPT2(nn.Module):
                 x_BTC = checkpoint(block, x_BTC, mask, cache, use_reentrant=False)
             else:
                 x_BTC = block(x_BTC, mask, cache)
-        if cache:
+        if cache is not None:
             cache.length += T
         return self.transformer["ln_f"](x_BTC)
 
-    def forward(self, ids_BT: Tensor, targets_BT: Tensor | None = None, *, documents_BT: Tensor | None = None) -> Tensor:
-        """Logits (B, T, V); with targets the mean loss in nats, without ever holding all logits."""
-        x_BTC = self.hidden(ids_BT, documents_BT=documents_BT)
-        if targets_BT is None:
-            return self.lm_head(x_BTC)
-        return cross_entropy(x_BTC.flatten(0, 1), self.lm_head.weight, targets_BT.flatten())
+    def forward(self, ids_BT: Tensor, targets_BT: Tensor | None = None, *, documents_BT: Tensor | None = None,
+                cache: Cache | None = None, positions: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
+        """Logits (B, T, V), with a cache only the last token's (B, 1, V); with targets the mean loss in nats.
+
+        The loss never holds all logits.
+        """
+        x_BTC = self.hidden(ids_BT, documents_BT=documents_BT, cache=cache, positions=positions, mask=mask)
+        if targets_BT is not None:
+            return cross_entropy(x_BTC.flatten(0, 1), self.lm_head.weight, targets_BT.flatten())
+        return self.lm_head(x_BTC[:, -1:] if cache is not None else x_BTC)
 
     def log_likelihoods(self, ids_BT: Tensor, targets_BT: Tensor) -> Tensor:
         """Log-probability in nats of every target, shape (B, T), without gradients."""
