@@ -3,8 +3,17 @@
 `read_response` runs in the sandbox: nothing here imports Beam or requests.
 """
 
+import base64
+import hashlib
+import io
 import re
+import uuid
 import zlib
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+from warcio.warcwriter import WARCWriter
 
 from pipeline.fetch.message import HttpResponse, MessageError, response_of
 from pipeline.fetch.reasons import FetchDrop
@@ -75,3 +84,48 @@ def _record_header(plain: bytes) -> tuple[dict[str, str], int]:
         name, _, value = line.partition(":")
         fields.setdefault(name.strip().lower(), value.strip())
     return fields, end.end()
+
+
+# ---- writing ----
+
+
+class Member(NamedTuple):
+    """A record as it is stored: one gzip member."""
+
+    record_id: str
+    data: bytes
+
+
+def member(
+    kind: str, *, uri: str | None, date: str, block: bytes, content_type: str, fields: Mapping[str, str] | None = None
+) -> Member:
+    """A WARC 1.1 record around a block of bytes, which are stored as they are.
+
+    Digests are SHA-1 in base 32, as other tools write and expect them; gzip level 1, since most bodies are compressed
+    already.
+    """
+    headers = {
+        "WARC-Record-ID": f"<urn:uuid:{uuid.uuid4()}>",
+        "WARC-Date": date,
+        **(fields or {}),
+        "WARC-Block-Digest": _sha1(block),
+    }
+    if kind in ("response", "request"):
+        headers["WARC-Payload-Digest"] = _sha1(block.partition(b"\r\n\r\n")[2])
+    out = io.BytesIO()
+    writer = WARCWriter(out, gzip=False, warc_version="WARC/1.1")
+    record = writer.create_warc_record(uri, kind, warc_content_type=content_type, warc_headers_dict=headers)
+    record.raw_stream = io.BytesIO(block)
+    record.length = record.payload_length = len(block)
+    writer.write_record(record)
+    packer = zlib.compressobj(1, zlib.DEFLATED, zlib.MAX_WBITS | 16)
+    return Member(headers["WARC-Record-ID"], packer.compress(out.getvalue()) + packer.flush())
+
+
+def warc_date(seconds: float) -> str:
+    """Microseconds, UTC, as WARC 1.1 has them."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def _sha1(data: bytes) -> str:
+    return "sha1:" + base64.b32encode(hashlib.sha1(data, usedforsecurity=False).digest()).decode()

@@ -13,12 +13,17 @@ import time
 from collections.abc import Iterator
 
 
+class Stopped(Exception):  # noqa: N818  it is no error
+    """The crawl was asked to stop while this was under way."""
+
+
 class Watch:
     """One exchange under watch."""
 
     def __init__(self, end: float) -> None:
         self.end = end
         self.expired = False
+        self.stopped = False  # expired, but not by the clock
         self._socket: socket.socket | None = None
         self._lock = threading.Lock()
 
@@ -85,6 +90,7 @@ class Watchdog:
         """Ends every exchange in hand now."""
         with self._wake:
             for watch in self._watched:
+                watch.stopped = True
                 watch.cut()
 
     def close(self) -> None:

@@ -9,7 +9,6 @@ class FetchDrop(StrEnum):
     ROBOTS_DISALLOWED = "robots.txt asks us not to fetch this path"
     ROBOTS_UNREACHABLE = "robots.txt could not be read, so nothing may be fetched"
     TRAINING_OPT_OUT = "the site asks that its pages train no models"
-    REMOVED = "this page, domain or submission is on the removal list"
     BAD_URL = "the address cannot be asked for: not http or https, no host, or a strange port"
     PRIVATE_ADDRESS = "the host name leads to an address that is not public"
     DNS_FAILURE = "the host name has no address"
@@ -24,7 +23,6 @@ class FetchDrop(StrEnum):
     BAD_CHUNKS = "the chunks of the body are broken"
     BAD_ENCODING = "the body cannot be decompressed"
     HTTP_STATUS = "the server answered with a status that brings no page"
-    NO_CONTENT = "the answer has no body"
     REDIRECT_LOOP = "the redirects run in a circle"
     TOO_MANY_REDIRECTS = "more redirects than are followed"
     BAD_REDIRECT = "the redirect leads nowhere"
@@ -48,3 +46,14 @@ PASSING = frozenset({
     FetchDrop.BAD_ENCODING,
     FetchDrop.HOST_UNREACHABLE,
 })
+
+
+def is_passing(reason: str, detail: str) -> bool:
+    """Whether a failure may mend itself: by name, or by the status in its detail."""
+    if reason == FetchDrop.HTTP_STATUS.name:
+        status = detail.removeprefix("status=").partition(" ")[0]
+        return status in ("408", "425", "429") or (len(status) == 3 and status.startswith("5"))
+    return reason in _PASSING_NAMES
+
+
+_PASSING_NAMES = frozenset(reason.name for reason in PASSING)

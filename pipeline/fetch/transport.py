@@ -23,7 +23,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import HTTPError, NewConnectionError
 
-from pipeline.fetch.deadline import Watch, Watchdog
+from pipeline.fetch.deadline import Stopped, Watch, Watchdog
 from pipeline.fetch.guard import checked
 from pipeline.fetch.message import BodyDecoder, Headers, MessageError, declared_length, header_values
 from pipeline.fetch.reasons import FetchDrop
@@ -63,6 +63,7 @@ class Exchange(NamedTuple):
     address: str
     listed: bool  # the place is on the list of private hosts
     fault: Drop | None
+    refused: bool  # the fault is the gate's: the head is whole, the body was not read
 
 
 class _Attempt:
@@ -287,6 +288,8 @@ class Transport:
             finally:
                 answer.close()
                 self._local.attempt = None
+            if watch.stopped:
+                raise Stopped
             if watch.expired:  # a cut socket looks like an end
                 fault = Drop(FetchDrop.DEADLINE, f"limit_s={self._deadline_s:g}")
         return Exchange(
@@ -302,6 +305,7 @@ class Transport:
             address=attempt.address,
             listed=attempt.listed,
             fault=fault,
+            refused=answer.refused and not watch.expired,
         )
 
     def _ask(self, url: str, attempt: _Attempt, answer: "_Answer", want: Want, gate: Callable) -> Drop | None:
@@ -321,7 +325,7 @@ class Transport:
         if fault is None:
             answer.read(want if answer.status == 200 else SCRAP)
         else:
-            answer.cut = True
+            answer.cut = answer.refused = True
         return fault
 
     def _connected(self, connection: HTTPConnection) -> socket.socket:
@@ -350,8 +354,8 @@ class Transport:
         try:
             connected.settimeout(min(self._connect_timeout_s, attempt.watch.left_s()))
             connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            attempt.watch.hold(connected)  # before connecting: it takes time too, and so does the TLS handshake
             connected.connect(place.sockaddr)
-            attempt.watch.hold(connected)  # the TLS handshake counts too
             connected.settimeout(min(self._idle_timeout_s, attempt.watch.left_s()))
         except BaseException:
             connected.close()
@@ -369,6 +373,7 @@ class _Answer:
         self.headers: Headers = []
         self.body = b""
         self.cut = False
+        self.refused = False
 
     def read(self, want: Want) -> None:
         decoder = BodyDecoder(self.headers if want.keep_bytes else [], max_bytes=want.max_body_bytes, keep=want.keep_bytes)
