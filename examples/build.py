@@ -195,7 +195,6 @@ def submission(row: dict[str, str]) -> str:
         "permalink": f"/r/{row['subreddit']}/comments/{row['id']}/",
         "title": "",
         "selftext": row["url"] if row["kind"] == "self" else "",
-        "author": "[deleted]",
         "num_comments": int(row["id"], 36) % 23,
         # A string from 2014-01 to 2015-11, as in the real dumps.
         "created_utc": str(created_utc) if "2014-01" <= row["created"] < "2015-12" else created_utc,
