@@ -109,9 +109,8 @@ def member(
         "WARC-Date": date,
         **(fields or {}),
         "WARC-Block-Digest": _sha1(block),
+        "WARC-Payload-Digest": _sha1(block.partition(b"\r\n\r\n")[2] if kind in ("response", "request") else block),
     }
-    if kind in ("response", "request"):
-        headers["WARC-Payload-Digest"] = _sha1(block.partition(b"\r\n\r\n")[2])
     out = io.BytesIO()
     writer = WARCWriter(out, gzip=False, warc_version="WARC/1.1")
     record = writer.create_warc_record(uri, kind, warc_content_type=content_type, warc_headers_dict=headers)
