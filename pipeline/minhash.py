@@ -54,24 +54,35 @@ def signature(text: str, *, num_perm: int = NUM_PERM, ngram: int = NGRAM) -> np.
     return signatures([text], num_perm=num_perm, ngram=ngram)[0]
 
 
-def signatures(texts: Sequence[str], *, num_perm: int = NUM_PERM, ngram: int = NGRAM) -> np.ndarray:
+def signatures(texts: Sequence[str], *, num_perm: int = NUM_PERM, ngram: int = NGRAM) -> Words:
     """The signature of every text: uint32, shape (len(texts), num_perm)."""
+    return signatures_of([lowered(text) for text in texts], num_perm=num_perm, ngram=ngram)
+
+
+def lowered(text: str) -> bytes:
+    """The UTF-8 of a text, its non-ASCII letters in lower case; the kernel lowers ASCII as it reads."""
+    return text.encode() if text.isascii() else text.lower().encode("utf-8", "surrogatepass")
+
+
+def signatures_of(encoded: Sequence[bytes], *, num_perm: int = NUM_PERM, ngram: int = NGRAM) -> Words:
+    """As `signatures`, of texts that went through `lowered`."""
     multipliers, summands = permutations(num_perm)
-    rows = np.empty((len(texts), num_perm), np.uint32)
-    encoded: list[bytes] = []
+    rows = np.empty((len(encoded), num_perm), np.uint32)
     size = first = 0
-    for place, text in enumerate(texts):
-        # ASCII is lower-cased in the kernel: `lower` on a text costs as much as a third of its signature.
-        data = text.encode() if text.isascii() else text.lower().encode("utf-8", "surrogatepass")
-        encoded.append(data)
+    for place, data in enumerate(encoded):
         size += len(data)
-        if size >= BATCH_BYTES or place == len(texts) - 1:
-            offsets = np.zeros(len(encoded) + 1, np.int64)
-            np.cumsum([len(data) for data in encoded], out=offsets[1:])
-            joined = np.frombuffer(b"".join(encoded), np.uint8)
+        if size >= BATCH_BYTES or place == len(encoded) - 1:
+            joined, offsets = joined_bytes(encoded[first : place + 1])
             _sign(joined, offsets, np.int64(ngram), multipliers, summands, rows[first : place + 1])
-            encoded, size, first = [], 0, place + 1
+            size, first = 0, place + 1
     return rows
+
+
+def joined_bytes(parts: Sequence[bytes]) -> tuple[Bytes, Longs]:
+    """All parts in one buffer, and where each begins; the last offset is the end."""
+    offsets = np.zeros(len(parts) + 1, np.int64)
+    np.cumsum([len(part) for part in parts], out=offsets[1:])
+    return np.frombuffer(b"".join(parts), np.uint8), offsets
 
 
 def band_keys(rows: Words, *, bands: range, band_rows: int) -> Longs:

@@ -1,0 +1,102 @@
+"""Documents in, verdicts out: exact copies by hash, near copies by MinHash, and which of them is kept.
+
+    documents -> signatures -> exact copies -> an edge list a band -> clusters and leaders -> verdicts, ledger
+
+No text, signature or band crosses a shuffle: tasks read columns of files.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import partial
+
+import apache_beam as beam
+from apache_beam.pvalue import AsList
+
+from pipeline import storage
+from pipeline.dedup.columns import Columns
+from pipeline.dedup.edges import BandTask, DuplicateDrop, find_copies, find_edges, parts_of, signed_corpus
+from pipeline.dedup.rule import PRESETS, Rule, rule_named
+from pipeline.dedup.sign import Older, sign, sign_older
+from pipeline.dedup.verdicts import clusters_path, decide, verdicts
+from pipeline.schema import PipelineError, Shard
+from pipeline.shards import MapShards
+
+__all__ = [
+    "PRESETS", "Columns", "DropDuplicates", "DuplicateDrop", "Rule", "clusters_path", "older_files", "rule_named", "verdicts",
+]  # fmt: skip
+
+
+@dataclass
+class DropDuplicates(beam.PTransform):
+    """Finds documents that repeat a better one; the best is of the highest karma, then the earliest, then of the least id.
+
+    In: Shard of documents.  Out: one Shard, ROOT/duplicates/verdicts.arrow: id, kept (id of a kept document), jaccard (an
+    estimate, 2 places) and reason of every dropped document, sorted by id, uncompressed.  `clusters_path` of it: id and
+    cluster_size of keepers of two or more, sorted by id.  Both are there when nothing is dropped, or nothing came in.
+
+    `against`: files of older corpora, oldest first, whose documents are never dropped and come first in the keep order.
+    """
+
+    root: str
+    rule: Rule = PRESETS["webtext"]
+    columns: Columns = field(default_factory=Columns)
+    against: Sequence[Sequence[str]] = field(default=())
+    across: int = 1
+    journal: str | None = None
+
+    def __post_init__(self) -> None:
+        super().__init__()
+
+    def expand(self, documents: beam.PCollection) -> beam.PCollection:
+        root, rule, columns = self.root, self.rule, self.columns
+
+        def mapped(name: str, work: partial) -> beam.PTransform:
+            return name >> MapShards(work, across=self.across, journal=self.journal)
+
+        everything = documents.pipeline | "Once" >> beam.Create([None])
+        parts = [documents]
+        if rule.active:
+            files = [(path, age) for age, paths in enumerate(self.against) for path in paths]
+            older = documents.pipeline | "Older" >> beam.Create([Older(path, n, age) for n, (path, age) in enumerate(files)])
+            signed = (
+                documents
+                | "SpreadDocuments" >> beam.Reshuffle()
+                | mapped("Sign", partial(sign, root=root, rule=rule, columns=columns)),
+                older
+                | "SpreadOlder" >> beam.Reshuffle()
+                | mapped("SignOlder", partial(sign_older, root=root, rule=rule, columns=columns)),
+            ) | "Signed" >> beam.Flatten()
+            parts.append(signed)
+        else:
+            signed = documents.pipeline | "NotSigned" >> beam.Create([])
+        copies = (
+            everything
+            | "AllSigned" >> beam.Map(lambda _, shards: sorted(shards), AsList(signed))
+            | mapped("FindCopies", partial(find_copies, root=root, rule=rule, columns=columns))
+        )
+        edges = (
+            documents.pipeline
+            | "Bands" >> beam.Create(list(range(rule.bands)))
+            | "Tasks" >> beam.FlatMap(band_tasks, AsList(signed), AsList(copies))
+            | "SpreadTasks" >> beam.Reshuffle()
+            | mapped("FindEdges", partial(find_edges, root=root, rule=rule))
+        )
+        found = (*parts, copies, edges) | "Found" >> beam.Flatten()
+        return (
+            everything
+            | "AllFound" >> beam.Map(lambda _, shards: sorted(shards), AsList(found))
+            | mapped("Decide", partial(decide, root=root, rule=rule, columns=columns))
+        )
+
+
+def band_tasks(band: int, signed: list[Shard], copies: list[Shard]) -> list[BandTask]:
+    of = parts_of(signed_corpus(signed).nodes)
+    return [BandTask(band, part, of, sorted([*signed, *copies])) for part in range(of)]
+
+
+def older_files(folder: str) -> list[str]:
+    """The Arrow files of a finished corpus, given as ROOT, ROOT/corpus or the folder of the files.  Raises PipelineError."""
+    for pattern in ("corpus/data/*.arrow", "data/*.arrow", "*.arrow"):
+        if found := storage.matching(storage.join(folder, *pattern.split("/"))):
+            return found
+    raise PipelineError(f"--against {folder}: there is no corpus. Expected a folder with corpus/data/*.arrow.")
