@@ -18,7 +18,7 @@ from pipeline.schema import PipelineError, Submission
 MAX_LINE_BYTES = 16 << 20  # 2024 records have 5 to 10 kB; the longest URL of a real dump has 511,885 characters
 MAX_ID_CHARS = 64  # base 36 of the longest today has 7
 MAX_UTC = 253_402_300_799  # the last second of the year 9999
-KARMA = range(-(1 << 31), 1 << 31)  # the corpus stores int32
+MIN_KARMA, MAX_KARMA = -(1 << 31), (1 << 31) - 1  # the corpus stores int32
 
 log = logging.getLogger(__name__)
 
@@ -162,43 +162,40 @@ def submission_of(record: Any) -> Submission:
     if type(record) is not dict:
         raise FieldError("not an object")
     get = record.get
-    name = get("id")
+    name, url, subreddit, score, created = get("id"), get("url"), get("subreddit"), get("score"), get("created_utc")
     if type(name) is not str or not 0 < len(name) <= MAX_ID_CHARS:
         raise FieldError("id")
-    url = get("url") or get("url_overridden_by_dest")
-    parents = get("crosspost_parent_list")
-    if parents and (not url or url[:1] == "/"):  # a crosspost may point at its parent with a relative URL
-        url = _parent_url(parents) or url
-    if url is not None and type(url) is not str:
+    if not url or url[:1] == "/":
+        url = _other_url(record) or url or None
+    if type(url) is not str and url is not None:
         raise FieldError("url")
     if url and "&" in url and get("_source") != "praw":
         url = unescaped(url)
-    subreddit = get("subreddit") or ""
-    if type(subreddit) is not str or len(subreddit) > MAX_ID_CHARS:
+    if subreddit is None:
+        subreddit = ""
+    elif type(subreddit) is not str or len(subreddit) > MAX_ID_CHARS:
         raise FieldError("subreddit")
-    score = get("score")
     if type(score) is not int and score is not None:
         score = _whole(score, "score")
-    if score is not None and score not in KARMA:
+    if score is not None and not MIN_KARMA <= score <= MAX_KARMA:
         raise FieldError("score")
-    created = get("created_utc")
     if type(created) is not int:
         created = _whole(created, "created_utc")
     if not 0 <= created <= MAX_UTC:
         raise FieldError("created_utc")
-    meta = get("_meta")
+    meta = get("_meta") or _NO_META
     if type(meta) is not dict:
-        meta = _NO_META
+        raise FieldError("_meta")
     return Submission(
-        id=name.removeprefix("t3_"),
-        url=url or None,
-        score=score,
-        created_utc=created,
-        subreddit=subreddit,
-        is_self=_flag(get("is_self"), "is_self"),
-        over_18=_flag(get("over_18"), "over_18"),
-        removed=bool(get("removed_by_category") or meta.get("removal_type")),
-        retrieved_utc=_latest(get("retrieved_on"), get("retrieved_utc"), meta.get("retrieved_2nd_on")),
+        name.removeprefix("t3_"),
+        url,
+        score,
+        created,
+        subreddit,
+        _flag(get("is_self"), "is_self"),
+        _flag(get("over_18"), "over_18"),
+        bool(get("removed_by_category") or meta.get("removal_type")),
+        _latest(get("retrieved_on"), get("retrieved_utc"), meta.get("retrieved_2nd_on")),
     )
 
 
@@ -213,10 +210,11 @@ def unescaped(url: str) -> str:
     return url.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
 
 
-def _parent_url(parents: Any) -> str | None:
-    parent = parents[0] if type(parents) is list else None
-    url = parent.get("url") if type(parent) is dict else None
-    return url if type(url) is str else None
+def _other_url(record: dict[str, Any]) -> Any:
+    """Where the URL stands if it is missing or relative: beside it, or, of a crosspost, in the post it was made from."""
+    parents = record.get("crosspost_parent_list")
+    parent = parents[0] if type(parents) is list and parents else None
+    return record.get("url_overridden_by_dest") or (parent.get("url") if type(parent) is dict else None)
 
 
 def _flag(value: Any, field: str) -> bool:
@@ -238,5 +236,8 @@ def _whole(value: Any, field: str) -> int:
 
 
 def _latest(*times: Any) -> int | None:
-    known = [int(time) for time in times if type(time) is int or (type(time) is float and abs(time) <= MAX_UTC)]
-    return max(known, default=None)
+    latest = None
+    for time in times:
+        if time is not None and type(time) in (int, float) and 0 <= time <= MAX_UTC and (latest is None or time > latest):
+            latest = int(time)
+    return latest

@@ -44,8 +44,10 @@ SHORTENERS = frozenset([
 # Copies under a short code that does not say of what.
 OPAQUE_ARCHIVES = frozenset([
     "archive.is", "archive.today", "archive.ph", "archive.fo", "archive.li", "archive.md", "archive.vn", "freezepage.com",
-    "peeep.us",
+    "peeep.us", "webcache.googleusercontent.com",
 ])
+# Hosts whose URLs may name the page they are a copy of; google.* too, for /amp/s/.
+WRAPPERS = OPAQUE_ARCHIVES | {"archive.org", "translate.goog", "r.jina.ai", "cdn.ampproject.org"}
 
 # Endings of a path that are no HTML page.
 EXTENSIONS = frozenset([

@@ -17,6 +17,10 @@ import tldextract
 MAX_CHARS = 2048  # browsers and caches stop near here; the longest of June 2013 has 7,891, of August 2022 511,885 characters
 MAX_LABEL, MAX_HOST = 63, 253  # RFC 1035, section 2.3.4
 HOST_AND_PORT = re.compile(r"(?:[^:\[\]/]+|\[[0-9a-fA-F:.]+\]):\d{1,5}")
+# A URL that a browser would leave as it is, unless it has `/.`; 96 % of real ones.  Spares the parser, a tenth of the stage.
+PLAIN = re.compile(
+    r"(https?)://((?![^/]*xn--)[a-z0-9.-]+\.[a-z]{2,})/([A-Za-z0-9_~!$&()*+,;=:@/.-]*)(?:\?([A-Za-z0-9_~!$&()*+,;=:@/?.-]*))?"
+)
 PORTS = ("", "80", "443")  # others: 170 of 1.6 million real URLs, mostly somebody's test server
 HOST_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-._")
 # Parameters that only tell the server where the reader came from.  Each is named by the service that sets it; none was seen
@@ -105,6 +109,26 @@ def canonical(url: str, *, allowed: Allowed = NOTHING_ALLOWED) -> CanonicalUrl:
     Parsed as browsers do (WHATWG); path, trailing slash, order of the query and `m.` hosts are kept.  Both results are
     fixed points: the key of `http://KEY` is KEY.
     """
+    plain = None if "/." in url else PLAIN.fullmatch(url)
+    scheme, authority, path, query, fragment = (*plain.groups(""), "") if plain else _parsed(url)
+    if len(url) > MAX_CHARS:
+        raise UrlError(UrlDefect.TOO_LONG, f"characters={len(url)}")
+    place = _place(authority)
+    if place.defect is not None:
+        default = 443 if scheme == "https" else 80
+        if place.defect is UrlDefect.USERINFO or not allowed.covers(place.host, port=int(place.port or default)):
+            raise UrlError(place.defect, place.host[:MAX_HOST])
+    route = f"#{fragment}" if fragment[:1] == "!" else ""  # `#!` names a page of its own; other fragments a place in it
+    tail = f"{path}?{query}{route}" if query else path + route
+    fetch_url = f"{scheme}://{place.name}/{tail}"
+    if query:
+        query = _untracked(query)
+        tail = f"{path}?{query}{route}" if query else path + route
+    return CanonicalUrl(fetch_url, f"{place.key}/{tail}", place.host, place.domain, path)
+
+
+def _parsed(url: str) -> tuple[str, str, str, str, str]:
+    """Scheme, authority, path without its first slash, query, fragment: as a browser reads them."""
     try:
         href = ada_url.normalize_url(url)
     except ValueError:
@@ -112,22 +136,10 @@ def canonical(url: str, *, allowed: Allowed = NOTHING_ALLOWED) -> CanonicalUrl:
     scheme, _, rest = href.partition("://")
     if scheme not in ("http", "https"):
         raise UrlError(UrlDefect.SCHEME, href.partition(":")[0][:32])
-    if len(url) > MAX_CHARS:
-        raise UrlError(UrlDefect.TOO_LONG, f"characters={len(url)}")
     rest, _, fragment = rest.partition("#")
-    authority, _, path_and_query = rest.partition("/")  # a parsed http URL always has a path
-    place = _place(authority)
-    if place.defect is not None:
-        default = 443 if scheme == "https" else 80
-        if place.defect is UrlDefect.USERINFO or not allowed.covers(place.host, port=int(place.port or default)):
-            raise UrlError(place.defect, place.host[:MAX_HOST])
-    path, _, query = path_and_query.partition("?")
-    route = f"#{fragment}" if fragment.startswith("!") else ""  # `#!` names a page of its own; other fragments a place in it
-    fetch_url = f"{scheme}://{place.name}/{path_and_query}{route}"
-    if query:
-        query = _untracked(query)
-    key = f"{place.key}/{path}?{query}{route}" if query else f"{place.key}/{path}{route}"
-    return CanonicalUrl(fetch_url, key, place.host, place.domain, path)
+    rest, _, query = rest.partition("?")
+    authority, _, path = rest.partition("/")  # a parsed http URL always has a path
+    return scheme, authority, path, query, fragment
 
 
 def registrable_domain(host: str) -> str:
@@ -180,7 +192,7 @@ def _place(authority: str) -> _Place:
     elif port not in PORTS:
         defect = UrlDefect.PORT
     key = host
-    while key.startswith("www.") and registrable_domain(key[4:]) == domain:  # `www.com` is a domain of its own
+    while key.startswith("www.") and domain and key[4:].endswith(domain):  # `www.com` is a domain of its own
         key = key[4:]
     return _Place(host + suffix, key + suffix, host, port, domain or host, defect)
 
