@@ -6,7 +6,7 @@ No text, signature or band crosses a shuffle: tasks read columns of files.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from functools import partial
 
 import apache_beam as beam
@@ -34,13 +34,14 @@ class DropDuplicates(beam.PTransform):
     estimate, 2 places) and reason of every dropped document, sorted by id, uncompressed.  `clusters_path` of it: id and
     cluster_size of keepers of two or more, sorted by id.  Both are there when nothing is dropped, or nothing came in.
 
-    `against`: files of older corpora, oldest first, whose documents are never dropped and come first in the keep order.
+    `against`: folders of older corpora, oldest first, whose documents are never dropped and come first in the keep order.
     """
 
-    root: str
     rule: Rule = PRESETS["webtext"]
+    _: KW_ONLY
+    root: str
     columns: Columns = field(default_factory=Columns)
-    against: Sequence[Sequence[str]] = field(default=())
+    against: str | Sequence[str] | None = None
     across: int = 1
     journal: str | None = None
 
@@ -53,45 +54,48 @@ class DropDuplicates(beam.PTransform):
         def mapped(name: str, work: partial) -> beam.PTransform:
             return name >> MapShards(work, across=self.across, journal=self.journal)
 
-        everything = documents.pipeline | "Once" >> beam.Create([None])
-        parts = [documents]
+        pipeline = documents.pipeline
+        once = pipeline | "Once" >> beam.Create([None])
+        signed = pipeline | "NotSigned" >> beam.Create([])
         if rule.active:
-            files = [(path, age) for age, paths in enumerate(self.against) for path in paths]
-            older = documents.pipeline | "Older" >> beam.Create([Older(path, n, age) for n, (path, age) in enumerate(files)])
             signed = (
                 documents
                 | "SpreadDocuments" >> beam.Reshuffle()
                 | mapped("Sign", partial(sign, root=root, rule=rule, columns=columns)),
-                older
+                pipeline
+                | "Older" >> beam.Create(older_shards(self.against))
                 | "SpreadOlder" >> beam.Reshuffle()
                 | mapped("SignOlder", partial(sign_older, root=root, rule=rule, columns=columns)),
             ) | "Signed" >> beam.Flatten()
-            parts.append(signed)
-        else:
-            signed = documents.pipeline | "NotSigned" >> beam.Create([])
         copies = (
-            everything
+            once
             | "AllSigned" >> beam.Map(lambda _, shards: sorted(shards), AsList(signed))
-            | mapped("FindCopies", partial(find_copies, root=root, rule=rule, columns=columns))
+            | "FindCopies" >> MapShards(partial(find_copies, root=root, rule=rule, columns=columns))
         )
         edges = (
-            documents.pipeline
+            pipeline
             | "Bands" >> beam.Create(list(range(rule.bands)))
             | "Tasks" >> beam.FlatMap(band_tasks, AsList(signed), AsList(copies))
             | "SpreadTasks" >> beam.Reshuffle()
             | mapped("FindEdges", partial(find_edges, root=root, rule=rule))
         )
-        found = (*parts, copies, edges) | "Found" >> beam.Flatten()
+        found = (documents, signed, copies, edges) | "Found" >> beam.Flatten()
         return (
-            everything
+            once
             | "AllFound" >> beam.Map(lambda _, shards: sorted(shards), AsList(found))
-            | mapped("Decide", partial(decide, root=root, rule=rule, columns=columns))
+            | "Decide" >> MapShards(partial(decide, root=root, rule=rule, columns=columns, journal=self.journal))
         )
 
 
 def band_tasks(band: int, signed: list[Shard], copies: list[Shard]) -> list[BandTask]:
     of = parts_of(signed_corpus(signed).nodes)
     return [BandTask(band, part, of, sorted([*signed, *copies])) for part in range(of)]
+
+
+def older_shards(against: str | Sequence[str] | None) -> list[Older]:
+    folders = [against] if isinstance(against, str) else list(against or ())
+    files = [(path, age) for age, folder in enumerate(folders) for path in older_files(folder)]
+    return [Older(path, number, age) for number, (path, age) in enumerate(files)]
 
 
 def older_files(folder: str) -> list[str]:

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
+from xxhash import xxh3_64_intdigest
 
 from pipeline.schema import PipelineError, Shard
-from pipeline.shards import METADATA, LedgerFile, ShardMetadata, open_arrow, read_table, rows_digest, write_arrow
+from pipeline.shards import METADATA, LedgerFile, ShardMetadata, read_table, rows_digest, write_arrow
 
 ORDER = (("karma", "descending"), ("created_utc", "ascending"))  # the best loved, then the first to be posted
 
@@ -111,12 +112,19 @@ def binary_column(rows: np.ndarray) -> pa.FixedSizeBinaryArray:
     return pa.FixedSizeBinaryArray.from_buffers(pa.binary(width), len(rows), [None, pa.py_buffer(rows)])
 
 
-def check_columns(path: str, columns: Columns) -> None:
-    """Raises PipelineError unless the file has the columns that `columns` names, of types that can serve."""
-    schema = open_arrow(path).schema
+def id_hashes(ids: pa.ChunkedArray) -> pa.Array:
+    """XXH3-64 of each id, a string: where ids meet and how rows are spread; equality is always checked on the ids."""
+    return pa.array([xxh3_64_intdigest(name.encode()) for name in ids.to_pylist()], pa.uint64())
+
+
+def check_columns(schema: pa.Schema, columns: Columns, *, path: str) -> None:
+    """Raises PipelineError unless there are the columns that `columns` names, of types that can serve."""
     for name in (columns.id, columns.text, *(name for name, _ in columns.order)):
         if name not in schema.names:
-            raise PipelineError(f"{path}: has no column {name!r}; it has {', '.join(schema.names)}.")
+            raise PipelineError(f"{path}: has no column {name!r}; it has {', '.join(schema.names) or 'none'}.")
     kind = schema.field(columns.text).type
     if not (pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_null(kind)):
         raise PipelineError(f"{path}: column {columns.text!r} holds {kind}, not text. Name the text column.")
+    for name in (columns.id, *(name for name, _ in columns.order)):
+        if pa.types.is_nested(schema.field(name).type):
+            raise PipelineError(f"{path}: column {name!r} holds {schema.field(name).type}; an id or an order is a plain value.")

@@ -156,14 +156,14 @@ def parts_of(nodes: int) -> int:
 
 
 def find_edges(task: BandTask, *, root: str, rule: Rule) -> Shard:
-    """ROOT/duplicates/edges-NNNNN-of-NNNNN.arrow: an edge from each document to the first that shares the band.
+    """ROOT/duplicates/edges-NNNNN.arrow: an edge from each document to the first that shares the band.
 
     Exact copies take no part: a page that was crawled a million times is out of the way before.
     """
     corpus = signed_corpus(task.shards)
     copies_shard = next(shard for shard in task.shards if shard.stage == "copies")
     number, of = task.band * task.of + task.part, rule.bands * task.of
-    path = storage.join(root, "duplicates", f"edges-{number:05d}-of-{of:05d}.arrow")
+    path = storage.join(root, "duplicates", f"edges-{number:05d}.arrow")
     recipe = fingerprint("edges", VERSION, rule)
     made_from = fingerprint(recipe, number, of, digests(corpus.shards), copies_shard.digest)
     if shard := finished(path, made_from):

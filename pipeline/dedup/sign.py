@@ -10,7 +10,6 @@ ROOT/duplicates/signatures-NNNNN-of-NNNNN.arrow, row for row the document shard:
     band_00..  uint64 each, 0 for a text without a word
 """
 
-import hashlib
 import os
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -20,7 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline import storage
-from pipeline.dedup.columns import Columns, binary_column, check_columns, signature_rows, write_columns
+from pipeline.dedup.columns import Columns, binary_column, check_columns, id_hashes, signature_rows, write_columns
 from pipeline.dedup.exact import HASH_BYTES, normalised_hashes
 from pipeline.dedup.rule import Rule
 from pipeline.minhash import band_keys, lowered, signatures_of
@@ -64,7 +63,7 @@ def _signed(
     made_from = fingerprint(recipe, digest, number, of)
     if shard := finished(path, made_from):
         return shard
-    check_columns(source, columns)
+    check_columns(open_arrow(source).schema, columns, path=source)
     table = signature_table(source, rule=rule, columns=columns, earlier=reusable_rows(path, recipe))
     return write_columns(path, table, stage=stage, number=number, of=of, recipe=recipe, made_from=made_from)
 
@@ -103,11 +102,10 @@ def signature_table(source: str, *, rule: Rule, columns: Columns, earlier: pa.Ta
     if held:
         _sign_texts(held, places, exact, signed, rule)
     bands = band_keys(signed, bands=range(rule.bands), band_rows=rule.rows)
-    id_hashes = [int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest(), "little") for name in ids.to_pylist()]
     return pa.table(
         {
             "id": ids,
-            "id_hash": pa.array(id_hashes, pa.uint64()),
+            "id_hash": id_hashes(ids),
             "exact": binary_column(exact),
             "text_hash": hashes.cast(pa.string()),
             **{f"order_{place}": small.column(name) for place, name in enumerate(order)},

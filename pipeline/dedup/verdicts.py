@@ -14,7 +14,7 @@ from pipeline.dedup.edges import DuplicateDrop, digests, in_keep_order, older_no
 from pipeline.dedup.rule import Rule, kept_inside
 from pipeline.dedup.sign import signatures_path
 from pipeline.schema import LEDGER, Shard
-from pipeline.shards import fingerprint, finished, open_arrow, read_table, write_ledger_table
+from pipeline.shards import fingerprint, finished, note, open_arrow, read_metadata, read_table, write_ledger_table
 
 VERSION = 1
 CHUNK_ROWS = 1 << 18  # signatures in memory at a time, 264 MB; a larger cluster is read whole
@@ -38,11 +38,18 @@ def clusters_path(verdicts: str) -> str:
     return verdicts.removesuffix("verdicts.arrow") + "clusters.arrow"
 
 
-def decide(shards: list[Shard], *, root: str, rule: Rule, columns: Columns) -> Shard:
+def decide(shards: list[Shard], *, root: str, rule: Rule, columns: Columns, journal: str | None = None) -> Shard:
     """ROOT/duplicates/verdicts.arrow, clusters.arrow and the ledger, from all that was found.
 
     `shards`: documents, their signatures, exact copies and edges, in any order.
     """
+    shard = _decided(shards, root=root, rule=rule, columns=columns)
+    if journal is not None:
+        note(journal, shard._replace(rows=read_metadata(shard.path).counts["duplicates_kept"]))
+    return shard
+
+
+def _decided(shards: list[Shard], *, root: str, rule: Rule, columns: Columns) -> Shard:
     corpus = signed_corpus(shards)
     signed = {shard.path: place for place, shard in enumerate(corpus.shards)}
     documents = [shard for shard in sorted(shards) if shard.stage not in ("older", "signatures", "copies", "edges")]
@@ -64,7 +71,7 @@ def decide(shards: list[Shard], *, root: str, rule: Rule, columns: Columns) -> S
     )
     return write_columns(
         path, table.cast(VERDICT), stage="duplicates", number=0, of=1, recipe=recipe, made_from=made_from, ledger=[ledger],
-        counts={"documents_in": rows, "documents_kept": rows - len(table)}, batch_rows=BATCH_ROWS,
+        counts={"duplicates_in": rows, "duplicates_kept": rows - len(table)}, batch_rows=BATCH_ROWS,
     )  # fmt: skip
 
 
