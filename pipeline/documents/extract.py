@@ -64,7 +64,7 @@ def title(html: str) -> str:
         if end < 0:
             return ""
         # Parsing only what stands before it costs a tenth of parsing the page.
-        found = _parsed(html[:end])
+        found = _parsed(UNWANTED.sub("", html[:end]))
         for element in found.iter("title") if found is not None else ():
             words = " ".join(plain(element.text_content()).split())
             if words and not any(ancestor.tag == "svg" for ancestor in element.iterancestors()):

@@ -73,7 +73,8 @@ def steps(record: bytes, config: ExtractConfig) -> Iterator[Step]:
         return  # no parser may see it
     text = decoded(response.body, response.headers)
     page = response.body if text is None else text
-    yield Step("Wikipedia mirror", "looked for", wikipedia_drop(text if text is not None else response.body.decode("latin-1")))
+    mirror = wikipedia_drop(response.body.decode("latin-1") if text is None else text)
+    yield Step("Wikipedia mirror", "yes" if mirror else "no", mirror)
     yield from _text_steps(extract(page, extractor=config.extractor), config)
 
 

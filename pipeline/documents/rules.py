@@ -15,7 +15,6 @@ import regex
 
 from pipeline.documents.document import DocumentDrop
 from pipeline.schema import Drop
-from tokenizer.pattern import PATTERN
 
 
 class View(NamedTuple):
@@ -59,7 +58,9 @@ class Verdict(NamedTuple):
         return f">= {self.rule.least:g}" if below else f"<= {self.rule.most:g}"
 
 
-PIECE = regex.compile(PATTERN)  # words, numbers and punctuation, as GPT-2 splits them before it merges
+# Words, numbers and punctuation as GPT-2 splits them before it merges.  A copy of tokenizer.pattern.PATTERN, held equal by a
+# test: `import tokenizer` would bring numba into every child.
+PIECE = regex.compile(r"""'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+""")
 
 EXTRACTOR_MARKS = frozenset({"|", "-", "•"})  # of table cells and list items in trafilatura's text
 UNSPACED = frozenset({"zh", "ja", "th", "lo", "km", "my", "bo", "dz"})  # words are not separated by spaces
@@ -73,7 +74,7 @@ SENTENCE_END = re.compile(r"""[.!?…]["'”’»)\]]*(?=\s|$)|[。！？．।�
 
 # The first two letters of a curly quotation mark or accented letter whose bytes were read one by one; U+FFFD is a letter
 # that was lost already.  The last alternative is an apostrophe whose other two bytes were control characters.
-LOST_LETTERS = re.compile("\ufffd|Ã[\xa0-\xbfŸ€‚ƒ„…†‡ˆ‰Š‹Œ]|â€|Â[\xa0£©®°»«]|[a-z]â(?:s|t|re|ll|ve|m|d)\\b")
+LOST_LETTERS = re.compile("\ufffd|Ã[\xa0-\xbfŸ€‚ƒ„…†‡ˆ‰Š‹Œ]|â€|Â[\xa0£©®°»«]|[a-z]â(?:s|re|ll|ve)\\b|nât\\b")
 
 LOREM_WORDS = frozenset({
     "lorem", "ipsum", "dolor", "amet", "consectetur", "adipiscing", "elit", "eiusmod", "tempor", "incididunt",
@@ -87,7 +88,8 @@ LOREM_WORDS = frozenset({
 POLICY_PHRASE = re.compile(r"terms of use|privacy policy|cookie policy|uses cookies|use of cookies|use cookies", re.IGNORECASE)
 
 NOTICE_LINE = re.compile(
-    r"""\W*(?:(?:http\ |http\ error\ |error\ )?(?:403|404|500|502|503)\b|(?:page|file)\ not\ found|access\ denied|403\ forbidden
+    r"""\W*(?:(?:http\ |error\ )*(?:403|404|500|502|503)\W*(?:$|error|page|file|not\ found|forbidden|access|bad|service|internal)
+    |(?:page|file)\ not\ found|access\ denied
     |(?:please\ )?(?:enable|turn\ on)\ (?:javascript|cookies)|just\ a\ moment|checking\ your\ browser|attention\ required
     |verify(?:ing)?\ (?:that\ )?you\ are|are\ you\ a\ (?:robot|human)|unusual\ traffic|internal\ server\ error
     |service\ (?:temporarily\ )?unavailable|bad\ gateway|(?:this\ )?account\ (?:has\ been\ )?suspended|index\ of\ /

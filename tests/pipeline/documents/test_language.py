@@ -1,0 +1,41 @@
+import pytest
+
+from pipeline.documents.language import SAMPLE_LETTERS, language
+
+ENGLISH = "The committee will meet on Thursday to decide whether the old bridge should be repaired or replaced. "
+GERMAN = "Der Ausschuss trifft sich am Donnerstag und entscheidet, ob die alte Brücke repariert oder ersetzt werden soll. "
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        (ENGLISH, "en"),
+        (GERMAN, "de"),
+        ("Le comité se réunira jeudi pour décider si le vieux pont doit être réparé ou remplacé.", "fr"),
+        ("El comité se reunirá el jueves para decidir si el viejo puente debe repararse o reemplazarse.", "es"),
+        ("Комитет соберётся в четверг, чтобы решить, нужно ли чинить старый мост.", "ru"),
+        ("委員会は木曜日に集まり、古い橋を修理するか建て替えるかを決めます。", "ja"),
+        ("委员会将于星期四开会，决定是修理还是更换这座旧桥。", "zh"),
+    ],
+)
+def test_a_sentence_is_enough(text: str, code: str) -> None:
+    found = language(text)
+    assert found.code == code
+    assert 0.9 <= found.score <= 1
+
+
+def test_scores_have_two_places() -> None:
+    for text in ("", "1 2 3", "x", "Hello world", ENGLISH[:15]):
+        score = language(text).score
+        assert score == round(score, 2)
+        assert 0 <= score <= 1
+
+
+def test_only_the_beginning_counts() -> None:
+    start = (ENGLISH * 50)[:SAMPLE_LETTERS]
+    assert language(start + GERMAN * 500) == language(start)
+
+
+def test_labels_are_iso_639_1() -> None:
+    pidgin = "Di ogbonge musician don tok say im go do show for Lagos next week and pipol dey happy well well."
+    assert len(language(pidgin).code) == 2
