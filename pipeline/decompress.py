@@ -15,8 +15,8 @@ CHUNK = 1 << 20  # bytes handed on at a time, at most
 # Reddit dumps are written with `zstd --long=31`; the default limit of the library refuses them (python-zstandard#157).
 MAX_WINDOW = 1 << 31
 MAX_XZ_MEMORY = 1 << 31
-# 4 compressed bytes can stand for a block of 128 KiB, so this many yield at most 128 MiB in one step.
-ZSTD_STEP = 4096
+# 4 compressed bytes can stand for a block of 128 KiB, so this many yield at most 32 MiB in one step.
+ZSTD_STEP = 1024
 # Real dumps expand 5 to 20 times.  A file past both bounds is a bomb: no memory would be lost, only days.
 MAX_RATIO = 1000
 MAX_RATIO_FROM = 1 << 30

@@ -108,6 +108,8 @@ class _Lines:
                 lines = (self.rest + piece).split(b"\n")
                 self._rest = [lines.pop()]
                 for line in lines:
+                    if not line:
+                        continue
                     if len(line) > MAX_LINE_BYTES:
                         yield BadLine(SubmissionDrop.LINE_TOO_LONG, hashlib.sha256(line).hexdigest())
                     else:
@@ -165,7 +167,7 @@ def submission_of(record: Any) -> Submission:
     name, url, subreddit, score, created = get("id"), get("url"), get("subreddit"), get("score"), get("created_utc")
     if type(name) is not str or not 0 < len(name) <= MAX_ID_CHARS:
         raise FieldError("id")
-    if not url or url[:1] == "/":
+    if not url or (type(url) is str and url[0] == "/"):
         url = _other_url(record) or url or None
     if type(url) is not str and url is not None:
         raise FieldError("url")
