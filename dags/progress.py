@@ -24,16 +24,21 @@ PLAIN_INTERVAL_S = 10.0  # between two lines of a stage, where the output is no 
 class StageProgress:
     """What the shards of one stage have come to."""
 
-    of: int
     started: float
     last: float
-    done: set[int] = field(default_factory=set)
+    series: dict[str, int] = field(default_factory=dict)  # train, validation: shards of each
+    done: set[str] = field(default_factory=set)
     rows: int = 0
     dropped: int = 0
 
+    @property
+    def of(self) -> int:
+        return sum(self.series.values())
+
     def add(self, shard: Shard, *, now: float) -> None:
-        if shard.number not in self.done:  # a runner may repeat a bundle
-            self.done.add(shard.number)
+        if shard.path not in self.done:  # a runner may repeat a bundle
+            self.series[os.path.basename(shard.path).partition("-")[0]] = shard.of
+            self.done.add(shard.path)
             self.rows += shard.rows
             self.dropped += shard.dropped
             self.last = now
@@ -81,7 +86,7 @@ class Progress:
         for line in whole.splitlines():
             shard = Shard(**json.loads(line))
             if shard.stage not in self.stages:
-                self.stages[shard.stage] = StageProgress(shard.of, self._stage_started, now)
+                self.stages[shard.stage] = StageProgress(self._stage_started, now)
             self.stages[shard.stage].add(shard, now=now)
             self._stage_started = now
 

@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from pipeline import storage
+from pipeline.corpus import SHARD_BYTES
+from pipeline.links import MIN_KARMA
 from pipeline.schema import PipelineError
 
 
@@ -14,7 +16,7 @@ from pipeline.schema import PipelineError
 class CorpusConfig:
     """Every choice that changes the corpus; written whole into its manifest.  An output directory holds one."""
 
-    min_karma: int = 3  # Radford et al. 2019, section 2.1
+    min_karma: int = MIN_KARMA
     karma: str = "max"
     since: str | None = None
     until: str | None = None  # WebText's: 2017-12-31
@@ -26,7 +28,7 @@ class CorpusConfig:
     extractor: str = "trafilatura"
     dedup: str = "webtext"
     validation: float = 0.005
-    shard_bytes: int = 128 << 20
+    shard_bytes: int = SHARD_BYTES
     allow_private: tuple[str, ...] = ()
     against: str | None = None  # SHA-256 of the manifest of the older corpus
     source: str = "archive"  # or crawl
@@ -61,9 +63,15 @@ class RunOptions:
     dumps: list[str]
     archives: list[str] = field(default_factory=list)
     workers: int = 1
+    exclude: str | None = None
+    against: str | None = None
     allow_truncated: bool = False
     min_score_age_h: float | None = None
-    quiet: bool = False
+
+    @property
+    def journal(self) -> str:
+        """Where workers on this machine note each shard they finish."""
+        return storage.join(self.output, ".journal")
 
 
 def day(text: str) -> str:

@@ -118,12 +118,24 @@ def _gzip_member(data: Bytes, offset: int, *, keep: int = HEAD_BYTES) -> _Unpack
         try:
             out = member.decompress(chunk, 1 << 20)
         except zlib.error:
-            return _Unpacked(bytes(head), total, position, "cannot be unpacked")
+            return _Unpacked(_salvaged(data, offset, keep=keep), total, position, "cannot be unpacked")
         total += len(out)
         head += out[: keep - len(head)]
         if total > MAX_RECORD_BYTES:
             return _Unpacked(bytes(head), total, position, f"longer than {MAX_RECORD_BYTES} bytes")
     return _Unpacked(bytes(head), total, position - len(member.unused_data), "")
+
+
+def _salvaged(data: Bytes, offset: int, *, keep: int) -> bytes:
+    """What a member unpacks to before its damage: its headers name the page that is lost."""
+    member = zlib.decompressobj(31)
+    head = bytearray()
+    with contextlib.suppress(zlib.error):
+        for position in range(offset, min(offset + keep, len(data)), 16):
+            head += member.decompress(data[position : position + 16])
+            if len(head) >= keep:
+                break
+    return bytes(head[:keep])
 
 
 def _zstd_dictionary(data: Bytes) -> tuple[int, zstandard.ZstdCompressionDict | None]:

@@ -183,7 +183,7 @@ class IndexArchives(beam.PTransform):
     root: str
     partitions: int = 16  # a power of two
     allow_private: tuple[str, ...] = ()
-    workers: int = 1
+    across: int = 1
 
     def expand(self, archives: beam.PCollection) -> beam.PCollection:
         of = self.partitions
@@ -194,11 +194,11 @@ class IndexArchives(beam.PTransform):
 
         return (
             archives
-            | "IndexArchive" >> MapShards(index, across=self.workers)
+            | "IndexArchive" >> MapShards(index, across=self.across)
             | "AllArchives" >> Gather()
             | "Partitions" >> beam.FlatMap(partitions_of)
             | beam.Reshuffle()
-            | "MergePartition" >> MapShards(partial(merge_partition, root=self.root), across=self.workers)
+            | "MergePartition" >> MapShards(partial(merge_partition, root=self.root), across=self.across)
             | "WholeIndex" >> Gather()
         )
 

@@ -7,7 +7,7 @@ sample, the same whatever machine wrote it.  The validation split is the lowest 
 import bisect
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
@@ -38,12 +38,7 @@ SHARD_BYTES = 128 << 20  # of text; small enough for a worker's memory, large en
 SIZE = pa.schema([("bucket", pa.uint16()), ("rows", pa.int64()), ("bytes", pa.int64()), ("lowest", pa.uint32())])
 
 
-class Verdicts(NamedTuple):
-    """What became of documents in the search for duplicates.  `dropped`: id.  `clusters`: id, cluster_size above 1."""
-
-    dropped: str  # path of an Arrow file sorted by id
-    clusters: str
-    digest: str
+ClustersPath = Callable[[str], str]  # path of the verdicts -> path of the cluster sizes beside them
 
 
 class Range(NamedTuple):
@@ -84,7 +79,7 @@ def plan(sizes: pa.Table, *, validation: float, shard_bytes: int) -> list[Range]
     for split, low, high in (("train", cut, IDS), ("validation", 0, cut)):
         first, last = low * BUCKETS // IDS, -(-high * BUCKETS // IDS)
         total = int(weights[first:last].sum())
-        of = max(1, -(-total // shard_bytes))
+        of = max(1, min(-(-total // shard_bytes), last - first))
         # Cut where the running sum passes each n-th of the total.  A bucket is not cut in two.
         running = np.cumsum(weights[first:last])
         inner = {first + bisect.bisect_left(running, total * n / of) + 1 for n in range(1, of)}
@@ -120,7 +115,7 @@ def rows_between(path: str, *, low: int, high: int, columns: list[str] | None = 
 
 class Measuring(NamedTuple):
     documents: Shard
-    verdicts: Verdicts
+    verdicts: Shard
 
 
 def measure(task: Measuring, *, root: str) -> Shard:
@@ -131,7 +126,7 @@ def measure(task: Measuring, *, root: str) -> Shard:
     if shard := finished(path, made_from):
         return shard
     rows, sizes, lowest = np.zeros(BUCKETS, np.int64), np.zeros(BUCKETS, np.int64), np.full(BUCKETS, IDS, np.int64)
-    dropped = read_table(task.verdicts.dropped, columns=["id"]).column("id")
+    dropped = read_table(task.verdicts.path, columns=["id"]).column("id")
     reader = open_arrow(documents.path, columns=["id", "text"])
     for number in range(reader.num_record_batches):
         batch = pa.Table.from_batches([reader.get_batch(number)])
@@ -153,12 +148,12 @@ class Writing(NamedTuple):
 
     range: Range
     documents: list[Shard]
-    verdicts: Verdicts
+    verdicts: Shard
     made_from: str
 
 
 def tasks(
-    sizes: list[Shard], documents: list[Shard], verdicts: Verdicts, *, root: str, validation: float, shard_bytes: int
+    sizes: list[Shard], documents: list[Shard], verdicts: Shard, *, root: str, validation: float, shard_bytes: int
 ) -> list[Writing]:
     """What is to be written.  If anything is, the manifest of the corpus that stood here goes first."""
     table = pa.concat_tables([read_table(shard.path) for shard in sizes])
@@ -171,12 +166,12 @@ def tasks(
     return made
 
 
-def write_corpus_shard(task: Writing, *, root: str) -> Shard:
+def write_corpus_shard(task: Writing, *, root: str, clusters_path: ClustersPath) -> Shard:
     path = task.range.path(root)
     if shard := finished(path, task.made_from):
         return shard
     low, high = task.range.low, task.range.high
-    dropped = dropped_in(task.verdicts.dropped, low=low, high=high)
+    dropped = dropped_in(task.verdicts.path, low=low, high=high)
     columns = [name for name in CORPUS.names if name != "cluster_size"]
     parts = []
     for documents in task.documents:
@@ -184,7 +179,8 @@ def write_corpus_shard(task: Writing, *, root: str) -> Shard:
             parts.append(rows.filter(pc.invert(pc.is_in(rows.column("id"), value_set=dropped))))
     table = pa.concat_tables(parts) if parts else CORPUS.empty_table().select(columns)
     table = table.combine_chunks().sort_by("id")
-    table = table.append_column("cluster_size", cluster_sizes(table.column("id"), task.verdicts.clusters, low=low, high=high))
+    sizes = cluster_sizes(table.column("id"), clusters_path(task.verdicts.path), low=low, high=high)
+    table = table.append_column("cluster_size", sizes)
     counts = {"corpus_in": table.num_rows, "corpus_kept": table.num_rows}
     return write_shard(
         path, table.select(CORPUS.names).cast(CORPUS), stage="corpus", number=task.range.number, of=task.range.of,
@@ -204,14 +200,16 @@ def cluster_sizes(ids: pa.ChunkedArray, path: str, *, low: int, high: int) -> pa
 class WriteCorpus(beam.PTransform):
     """Writes the documents that stay as Arrow IPC shards under ROOT/corpus/data.
 
-    In: (Shard of documents, Verdicts).  Out: Shard of corpus rows.
+    In: (Shard of documents, one Shard of verdicts: rows of dropped documents, sorted by id).  Out: Shard of corpus rows.
+    `clusters_path`: where id and cluster_size of those that stand for several lie, sorted by id, from the verdicts' path.
     `validation`: a document is validation if its id, as a number below 1, is below this; at least one is.
     """
 
     root: str
+    clusters_path: ClustersPath
     validation: float = 0.005
     shard_bytes: int = SHARD_BYTES
-    workers: int = 1
+    across: int = 1  # shards in work at a time
     journal: str | None = None
 
     def expand(self, inputs: tuple[beam.PCollection, beam.PCollection]) -> beam.PCollection:
@@ -221,13 +219,18 @@ class WriteCorpus(beam.PTransform):
         sizes = (
             documents
             | "WithVerdicts" >> beam.Map(Measuring, verdict)
-            | "Measure" >> MapShards(partial(measure, root=self.root), across=self.workers)
+            | "Measure" >> MapShards(partial(measure, root=self.root), across=self.across)
             | "AllSizes" >> Gather()
         )
-        plan_tasks = partial(tasks, root=self.root, validation=self.validation, shard_bytes=self.shard_bytes)
+        choices = {"root": self.root, "validation": self.validation, "shard_bytes": self.shard_bytes}
+
+        def plan_tasks(sizes: list[Shard], documents: list[Shard], verdicts: Shard) -> list[Writing]:
+            return tasks(sizes, documents, verdicts, **choices)
+
+        write = partial(write_corpus_shard, root=self.root, clusters_path=self.clusters_path)
         return (
             sizes
             | "Plan" >> beam.FlatMap(plan_tasks, beam.pvalue.AsSingleton(everything), verdict)
             | beam.Reshuffle()
-            | "Write" >> MapShards(partial(write_corpus_shard, root=self.root), across=self.workers, journal=self.journal)
+            | "Write" >> MapShards(write, across=self.across, journal=self.journal)
         )

@@ -1,6 +1,5 @@
 """Links in, pages out: where the answer to each link lies, in archives that are there or in those of a live crawl."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import partial
@@ -11,10 +10,12 @@ import apache_beam as beam
 
 from pipeline import storage
 from pipeline.archive_index import REDIRECTS, ArchiveIndex, Entry, IndexArchives
+from pipeline.exclude import NO_EXCLUSIONS, Exclusions
 from pipeline.fetch.reasons import FetchDrop
+from pipeline.link_rules import judged
 from pipeline.schema import PAGE, Drop, LedgerRow, Link, Shard
 from pipeline.shards import MapShards, fingerprint, finished, read_table, shard_path, table_of, write_ledger, write_shard
-from pipeline.url import Allowed, UrlError, canonical
+from pipeline.url import MAX_CHARS, Allowed
 
 VERSION = 1
 MAX_REDIRECTS = 5  # as the live crawl
@@ -45,14 +46,8 @@ class Page(NamedTuple):
     digest: str
 
 
-UrlRule = Callable[[str], Drop | None]
-
-
-def archived_page(link: Link, index: ArchiveIndex, *, url_drop: UrlRule, allowed: Allowed) -> Page | Drop:
-    """The archived answer to a link, redirects followed inside the archives.
-
-    `url_drop` says whether an address that a redirect leads to is wanted, by the rules the link itself has passed.
-    """
+def archived_page(link: Link, index: ArchiveIndex, *, allowed: Allowed, excluded: Exclusions) -> Page | Drop:
+    """The archived answer to a link, redirects followed inside the archives; where they lead must pass the rules for links."""
     url, key = link.url, link.key
     followed: set[tuple[str, int]] = set()
     for hop in range(MAX_REDIRECTS + 1):
@@ -65,6 +60,9 @@ def archived_page(link: Link, index: ArchiveIndex, *, url_drop: UrlRule, allowed
             reason = FetchDrop.TOO_LARGE if entry.damage.startswith("longer") else FetchDrop.BROKEN_RECORD
             return Drop(reason, entry.damage)
         if entry.status == 200:
+            final = judged(entry.url, allowed=allowed, excluded=excluded, final=True)
+            if final.drop is not None:
+                return final.drop._replace(detail=detail)
             body = index.body_of(entry)
             if body is None:
                 return Drop(ReplayDrop.NOT_ARCHIVED, f"a revisit of {entry.revisit_of}, which no archive holds")
@@ -74,13 +72,11 @@ def archived_page(link: Link, index: ArchiveIndex, *, url_drop: UrlRule, allowed
         target = redirect_target(entry)
         if target is None:
             return Drop(FetchDrop.BAD_REDIRECT, f"status={entry.status} location={(entry.location or '')[:200]}")
-        if drop := url_drop(target):
-            return drop._replace(detail=f"redirect={target}")
+        page, drop = judged(target, allowed=allowed, excluded=excluded)
+        if page is None or drop is not None:
+            return Drop(drop.reason if drop else FetchDrop.BAD_REDIRECT, f"redirect={target[:MAX_CHARS]}")
         followed.add(entry.place)
-        try:
-            url, key = target, canonical(target, allowed=allowed).key
-        except UrlError as error:
-            return Drop(FetchDrop.BAD_REDIRECT, f"{error.defect.name} {target[:200]}")
+        url, key = page.fetch_url, page.key
     return Drop(FetchDrop.TOO_MANY_REDIRECTS, f"more than {MAX_REDIRECTS}")
 
 
@@ -107,11 +103,11 @@ class Lookup(NamedTuple):
     archives: list[Shard]
 
 
-def find_pages(lookup: Lookup, *, root: str, url_drop: UrlRule, allow_private: tuple[str, ...], rules: str) -> Shard:
-    """`rules` is a fingerprint of what `url_drop` refuses."""
+def find_pages(lookup: Lookup, *, root: str, allow_private: tuple[str, ...], excluded: Exclusions) -> Shard:
+    """The archived pages of one shard of links."""
     links = lookup.links
     path = shard_path(root, "pages", links.number, links.of)
-    recipe = fingerprint("pages", VERSION, MAX_REDIRECTS, rules, allow_private)
+    recipe = fingerprint("pages", VERSION, MAX_REDIRECTS, allow_private, excluded)
     made_from = fingerprint(recipe, links.digest, [shard.digest for shard in lookup.archives])
     if shard := finished(path, made_from):
         return shard
@@ -121,7 +117,7 @@ def find_pages(lookup: Lookup, *, root: str, url_drop: UrlRule, allow_private: t
     ledger: list[LedgerRow] = []
     for row in read_table(links.path).to_pylist():
         link = Link(**row)
-        found = archived_page(link, index, url_drop=url_drop, allowed=allowed)
+        found = archived_page(link, index, allowed=allowed, excluded=excluded)
         if isinstance(found, Page):
             pages.append(found)
         else:
@@ -149,12 +145,11 @@ class FetchPages(beam.PTransform):
     """
 
     root: str
-    url_drop: UrlRule
     archives: list[str] = field(default_factory=list)
-    rules: str = ""
     partitions: int = 16  # of the index; a power of two
     allow_private: tuple[str, ...] = ()
-    workers: int = 1
+    excluded: Exclusions = NO_EXCLUSIONS
+    across: int = 1  # shards in work at a time
     journal: str | None = None
 
     def expand(self, links: beam.PCollection) -> beam.PCollection:
@@ -162,15 +157,13 @@ class FetchPages(beam.PTransform):
         index = (
             links.pipeline
             | "Archives" >> beam.Create(numbered, reshuffle=False)
-            | "Digest" >> MapShards(partial(archive_shard, of=len(numbered)), across=self.workers)
-            | IndexArchives(self.root, partitions=self.partitions, allow_private=self.allow_private, workers=self.workers)
+            | "Digest" >> MapShards(partial(archive_shard, of=len(numbered)), across=self.across)
+            | IndexArchives(self.root, partitions=self.partitions, allow_private=self.allow_private, across=self.across)
         )
-        work = partial(
-            find_pages, root=self.root, url_drop=self.url_drop, allow_private=self.allow_private, rules=self.rules
-        )
+        work = partial(find_pages, root=self.root, allow_private=self.allow_private, excluded=self.excluded)
         return (
             links
             | "WithIndex" >> beam.Map(Lookup, beam.pvalue.AsSingleton(index))
             | beam.Reshuffle()
-            | "FindPages" >> MapShards(work, across=self.workers, journal=self.journal)
+            | "FindPages" >> MapShards(work, across=self.across, journal=self.journal)
         )

@@ -127,9 +127,11 @@ def write_shard(
     return _shard(path, metadata)
 
 
-def ledger_table(rows: Iterable[LedgerRow]) -> pa.Table:
-    """Ledger rows in their one order: by key, then URL, then the rest; null first."""
+def ledger_table(rows: Iterable[LedgerRow], more: pa.Table | None = None) -> pa.Table:
+    """Ledger rows, and `more` of them, in their one order: by key, then URL, then the rest; null first."""
     table = table_of(rows, LEDGER)
+    if more is not None:
+        table = pa.concat_tables([table, more.select(LEDGER.names)])
     order = [(name, "ascending", "at_start") for name in ("key", "url", "stage", "reason", "detail", "kept")]
     return table.take(pc.sort_indices(table, sort_keys=order))
 
@@ -149,7 +151,7 @@ def write_ledger_table(root: str, stage: str, number: int, table: pa.Table) -> L
     return LedgerFile(name, table.num_rows, storage.sha256_of(path), dict(sorted(dropped.items())))
 
 
-def table_of(rows: Iterable[NamedTuple | tuple], schema: pa.Schema) -> pa.Table:
+def table_of(rows: Iterable[tuple], schema: pa.Schema) -> pa.Table:
     """A table of records whose fields are the schema's, in its order."""
     columns = list(zip(*rows, strict=True)) or [()] * len(schema)
     arrays = [pa.array(column, field.type) for column, field in zip(columns, schema, strict=True)]

@@ -1,0 +1,163 @@
+"""Builds a corpus: the outbound links of Reddit submissions, fetched or replayed, as deduplicated Arrow shards.
+
+A run that was stopped or killed is taken up by the same command; one with more dumps reuses what has not changed.
+"""
+
+import argparse
+import json
+import os
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import apache_beam as beam
+
+from dags.finished_corpus import funnel_lines, manifest_of, root_of
+from dags.progress import Progress
+from dags.running import (
+    output_directory,
+    pipeline_options,
+    recorded_configuration,
+    run_pipeline,
+    settle_configuration,
+    stopping_cleanly,
+)
+from dags.settings import CorpusConfig, RunOptions, add_arguments, digest_of_file, parse
+from pipeline import storage
+from pipeline.corpus import WriteCorpus
+from pipeline.dedup import DropDuplicates, clusters_path, rule_named
+from pipeline.documents.document import ExtractConfig
+from pipeline.documents.stage import ExtractText
+from pipeline.exclude import NO_EXCLUSIONS, read_exclusions
+from pipeline.links import LinkConfig, SelectLinks
+from pipeline.manifest import WriteManifest
+from pipeline.pages import FetchPages
+from pipeline.schema import PipelineError
+from pipeline.submissions import ReadSubmissions
+from pipeline.wanted import Wanted
+
+ERRORS = (PipelineError,)
+__all__ = ["ERRORS", "add_arguments", "corpus_dag", "parse", "run"]
+
+
+def corpus_dag(root: beam.Pipeline, config: CorpusConfig, options: RunOptions) -> beam.PCollection:
+    """The whole way: submissions -> links -> pages -> documents -> verdicts -> shards -> manifest."""
+    where = {"root": options.output, "across": options.workers, "journal": options.journal}
+    links_config = link_config(config, options)
+    text = ExtractConfig(config.extractor, config.language, config.rules)
+    sizes = {"validation": config.validation, "shard_bytes": config.shard_bytes}
+    private = {"allow_private": config.allow_private, "excluded": links_config.exclude}
+
+    dumps = root | ReadSubmissions(options.dumps)
+    links = dumps | SelectLinks(config=links_config, min_score_age_h=options.min_score_age_h, **where)
+    pages = links | FetchPages(archives=options.archives, partitions=links_config.partitions, **private, **where)
+    documents = pages | ExtractText(config=text, workers=options.workers, root=options.output, journal=options.journal)
+    verdicts = documents | DropDuplicates(rule_named(config.dedup), against=options.against, **where)
+    shards = (documents, verdicts) | WriteCorpus(clusters_path=clusters_path, **sizes, **where)
+
+    everything = (links, pages, documents, verdicts, shards) | "EveryStage" >> beam.Flatten()
+    inputs = [*options.dumps, *options.archives]
+    return everything | WriteManifest(root=options.output, inputs=inputs, config=config.as_json())
+
+
+def run(options: argparse.Namespace) -> int:
+    root = options.output.rstrip("/") or options.output
+    config, run_options = settled(options, root)
+    if options.dry_run:
+        print("\n".join(plan_lines(config, run_options)))
+        return 0
+    started = time.monotonic()
+    with output_directory(root), stopping_cleanly("corpus"):
+        recorded = recorded_configuration(root)
+        differences = config.differences(recorded) if recorded else []
+        settle_configuration(root, config.as_json(), differences, rebuild=options.rebuild)
+        storage.remove([run_options.journal])
+        progress = Progress(run_options.journal, quiet=options.quiet)
+        pipeline = beam.Pipeline(options=pipeline_options(options.beam))
+        corpus_dag(pipeline, config, run_options)
+        with progress.shown():
+            run_pipeline(pipeline)
+    manifest = manifest_of(root)
+    record_run(root, manifest, progress, seconds=time.monotonic() - started, workers=run_options.workers)
+    print("\n".join(funnel_lines(manifest)))
+    print(f"\ncorpus: {storage.join(root, 'corpus')}    next: webtext inspect {root}")
+    return 0
+
+
+# ---- from the command line to the DAG ----
+
+
+def settled(options: argparse.Namespace, root: str) -> tuple[CorpusConfig, RunOptions]:
+    """The choices of a command line, checked; files that are named are there.  Raises PipelineError."""
+    if options.archive is None and not options.contact:
+        raise PipelineError(
+            "a live crawl needs --contact ADDRESS, so that servers know whom to write to; to replay pages give --archive GLOB."
+        )
+    config = CorpusConfig(
+        **{name: getattr(options, name) for name in CONFIGURED},
+        allow_private=tuple(sorted(options.allow_private)),
+        exclude=digest_of_file(options.exclude),
+        against=digest_of_file(options.against and storage.join(root_of(options.against), "corpus", "manifest.json")),
+        source="crawl" if options.archive is None else "archive",
+    )
+    rule_named(config.dedup)
+    ExtractConfig(config.extractor, config.language, config.rules)
+    return config, RunOptions(
+        output=root,
+        dumps=storage.expand(options.submissions, what="dump of submissions"),
+        archives=storage.expand(options.archive or [], what="archive"),
+        workers=options.workers or os.cpu_count() or 1,
+        exclude=options.exclude,
+        against=options.against and root_of(options.against),
+        allow_truncated=options.allow_truncated,
+        min_score_age_h=options.min_score_age,
+    )
+
+
+CONFIGURED = (
+    "min_karma", "karma", "since", "until", "include_subreddits", "exclude_subreddits", "language", "rules", "extractor", "dedup",
+    "validation", "shard_bytes",
+)  # fmt: skip
+
+
+def link_config(config: CorpusConfig, options: RunOptions) -> LinkConfig:
+    return LinkConfig(
+        wanted=Wanted(config.since, config.until, config.include_subreddits, config.exclude_subreddits),
+        min_karma=config.min_karma,
+        karma=config.karma,
+        exclude=read_exclusions(options.exclude) if options.exclude else NO_EXCLUSIONS,
+        allow_private=config.allow_private,
+        allow_truncated=options.allow_truncated,
+        partitions=partitions_for(options.dumps),
+    )
+
+
+def partitions_for(dumps: Sequence[str]) -> int:
+    """Into how many parts links, pages and documents are cut: a power of two, by the size of the dumps.
+
+    16 MB of packed dump hold some ten thousand links; a part is a few hundred MB of text at most.
+    """
+    total = sum(storage.size(path) for path in dumps)
+    return next((parts for limit, parts in ((256 << 20, 16), (16 << 30, 64), (256 << 30, 512)) if total <= limit), 4096)
+
+
+def plan_lines(config: CorpusConfig, options: RunOptions) -> list[str]:
+    """What a run would read and build."""
+    lines = [f"dump      {path}  {storage.size(path):,} bytes" for path in options.dumps]
+    lines += [f"archive   {path}  {storage.size(path):,} bytes" for path in options.archives]
+    lines += [f"{name:<20}{value}" for name, value in config.as_json().items()]
+    lines += [f"{'partitions':<20}{partitions_for(options.dumps)}", f"{'workers':<20}{options.workers}"]
+    return [*lines, "nothing was built"]
+
+
+def record_run(root: str, manifest: dict[str, Any], progress: Progress, *, seconds: float, workers: int) -> None:
+    """run.json: times and rates of this run, apart from the manifest, which holds no clock."""
+    rows = sum(shard["rows"] for shard in manifest["shards"])
+    record = {
+        "seconds": round(seconds, 2),
+        "workers": workers,
+        "documents": rows,
+        "documents_per_second": round(rows / seconds, 2),
+        "stages": progress.times(),
+    }
+    storage.write_text(storage.join(root, "run.json"), json.dumps(record, indent=2) + "\n")

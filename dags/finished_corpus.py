@@ -1,0 +1,59 @@
+"""Opening a corpus that is finished: where it lies, what its manifest says."""
+
+import json
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import pyarrow as pa
+
+from pipeline import storage
+from pipeline.schema import PipelineError
+from pipeline.shards import read_batches
+
+
+def root_of(path: str) -> str:
+    """ROOT of what a person named: ROOT itself or ROOT/corpus.  Raises PipelineError if there is no finished corpus."""
+    path = path.rstrip("/") or path
+    for root in (path, os.path.dirname(path) or "."):
+        if storage.exists(storage.join(root, "corpus", "manifest.json")):
+            return root
+    if storage.exists(storage.join(path, "config.json")):
+        raise PipelineError(f"{path} holds a corpus that is not finished. Run the `webtext corpus` command that began it again.")
+    raise PipelineError(f"{path} holds no corpus: there is no corpus/manifest.json. Name the --output of `webtext corpus`.")
+
+
+def manifest_of(root: str) -> dict[str, Any]:
+    path = storage.join(root, "corpus", "manifest.json")
+    try:
+        return json.loads(storage.read_text(path))
+    except ValueError as error:
+        raise PipelineError(f"{path}: is not the JSON it was written as ({error}). Run `webtext corpus` again.") from error
+
+
+def corpus_batches(root: str, manifest: dict[str, Any], *, columns: list[str]) -> Iterator[tuple[str, pa.RecordBatch]]:
+    """Record batches of every shard, each with the shard's path in the manifest."""
+    for shard in manifest["shards"]:
+        for batch in read_batches(storage.join(root, "corpus", *shard["path"].split("/")), columns=columns):
+            yield shard["path"], batch
+
+
+def ledger_batches(root: str, manifest: dict[str, Any]) -> Iterator[pa.RecordBatch]:
+    for file in manifest["ledger"]:
+        yield from read_batches(storage.join(root, *file["path"].split("/")))
+
+
+def funnel_lines(manifest: dict[str, Any], *, reasons: int = 4) -> list[str]:
+    """The way from submissions to kept documents, a line a step with its most frequent reasons."""
+    nouns = {
+        "submissions": "submissions", "links": "links", "pages": "pages", "documents": "documents",
+        "duplicates": "unique", "corpus": "kept",
+    }  # fmt: skip
+    first = manifest["stages"][0]
+    lines = [f"{'read':<12}{first['in']:>12,}"]
+    for stage in manifest["stages"]:
+        top = sorted(stage["dropped"].items(), key=lambda pair: (-pair[1], pair[0]))
+        told = ", ".join(f"{name} {count:,}" for name, count in top[:reasons])
+        more = f" and {len(top) - reasons} more reasons" if len(top) > reasons else ""
+        lines.append(f"{nouns[stage['name']]:<12}{stage['kept']:>12,}" + (f"   less {told}{more}" if told else ""))
+    return lines

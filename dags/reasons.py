@@ -1,0 +1,30 @@
+"""Every reason for which a record is dropped, and the sentence people read."""
+
+from enum import StrEnum
+from functools import cache
+
+from pipeline.dedup import DuplicateDrop
+from pipeline.documents.document import DocumentDrop
+from pipeline.dump import SubmissionDrop
+from pipeline.fetch.reasons import FetchDrop
+from pipeline.link_rules import LinkDrop
+from pipeline.pages import ReplayDrop
+from pipeline.response import PageDrop
+
+REASONS: dict[str, tuple[type[StrEnum], ...]] = {
+    "submissions": (SubmissionDrop,),
+    "links": (LinkDrop,),
+    "pages": (ReplayDrop, FetchDrop, LinkDrop),
+    "documents": (PageDrop, DocumentDrop),
+    "duplicates": (DuplicateDrop,),
+}
+
+
+@cache
+def sentences() -> dict[str, str]:
+    """The sentence of each reason, by name."""
+    return {reason.name: reason.value for enums in REASONS.values() for enum in enums for reason in enum}
+
+
+def sentence_of(reason: str) -> str:
+    return sentences().get(reason, "a reason of another version of webtext")
