@@ -20,6 +20,7 @@ class Guard:
     losses: deque[float] = field(default_factory=lambda: deque(maxlen=WINDOW))
     skipped: int = 0
     in_a_row: int = 0
+    rollbacks: int = 0
 
     def verdict(self, *, loss: float, norm: float) -> str | None:
         """None: take the step.  Else why not.  The answer depends on the losses alone, so that a resumed run decides alike."""

@@ -7,6 +7,11 @@ from typing import Any
 from model.config import ModelError
 
 
+def _require(holds: bool, name: str, found: Any, expected: str) -> None:
+    if not holds:
+        raise ModelError(f"--{name.replace('_', '-')} is {found}, expected {expected}")
+
+
 @dataclass(frozen=True)
 class Recipe:
     """All that a run's losses depend on, besides its tokens.  A checkpoint of another recipe is refused."""
@@ -62,11 +67,6 @@ RECIPES = {
     "gpt2-large": Recipe(lr=2.5e-4, micro_batch=2, recompute=True),
     "gpt2-xl": Recipe(lr=2e-4, micro_batch=1, recompute=True),
 }
-
-
-def _require(holds: bool, name: str, found: Any, expected: str) -> None:
-    if not holds:
-        raise ModelError(f"--{name.replace('_', '-')} is {found}, expected {expected}")
 
 
 def learning_rate(step: int, *, recipe: Recipe) -> float:

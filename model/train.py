@@ -1,0 +1,475 @@
+"""Token shards in, checkpoints out.  The same bits whether or not it was killed on the way.
+
+Everything random is a function of (seed, step, rank) or of (seed, batch): the order of windows, dropout, samples.  So a
+checkpoint's step and batch numbers are the state of every generator, and a resumed run repeats the killed one's losses.
+"""
+
+import contextlib
+import hashlib
+import math
+import signal
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple, TextIO
+
+import torch
+from torch import Tensor
+
+from model import checkpoint as files
+from model.config import SIZES, ModelError
+from model.device import DTYPES, peak_flops, pick_device, precision_here
+from model.guards import Guard
+from model.journal import Journal
+from model.network import GPT2, documents
+from model.optimizer import LossScale, gradient_norm, optimizers, set_learning_rate
+from model.parallel import Ranks, sharded_like, spread, sync_gradients, whole
+from model.recipe import Recipe, differences, learning_rate
+from model.sample import Sampling, generated, text_of
+from model.tokens import Batches, TokenShards, windows_in_order
+from tokenizer import Tokenizer
+
+SAMPLE = Sampling(tokens=96, top_k=40)
+MOST_ROLLBACKS = 10
+
+
+@dataclass(frozen=True)
+class Run:
+    """Where a run lies and how often it looks up: nothing that changes a loss, but `weights` and the tokens themselves."""
+
+    tokens: Path
+    output: Path
+    vocab: Path | None = None  # for samples and bits per byte
+    weights: Path | None = None  # start from this checkpoint or export
+    parallel: str = "ddp"  # or fsdp; only under torchrun
+    compile: bool | None = None  # None: on CUDA
+    threads: int | None = None  # None: the checkpoint's, else torch's
+    eval_every: int = 250  # steps
+    eval_tokens: int = 1_048_576  # of the validation split, at most
+    save_every: int = 1000  # steps
+    keep: int = 3  # newest checkpoints; the best is kept besides
+
+
+class Outcome(NamedTuple):
+    """How a run ended."""
+
+    step: int
+    first_validation_loss: float
+    validation_loss: float
+    best: dict[str, Any]
+    curve: Path
+    sample: str
+    signal: int | None  # that stopped it
+
+
+class Stopped(Exception):
+    """A signal asked for the end."""
+
+
+class Signals:
+    """Remembers Ctrl-C and SIGTERM until the step is in a state to be saved."""
+
+    def __init__(self) -> None:
+        self.received = 0
+
+    @contextlib.contextmanager
+    def watched(self) -> Iterator["Signals"]:
+        before = {each: signal.signal(each, self._remember) for each in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield self
+        finally:
+            for each, handler in before.items():
+                signal.signal(each, handler)
+
+    def _remember(self, number: int, _: Any) -> None:
+        self.received = number
+
+
+def train(run: Run, *, recipe: Recipe, size: str, stream: TextIO) -> Outcome:
+    """Trains until the last step or a signal, from the newest checkpoint in `run.output` if there is one."""
+    ranks = Ranks.join()
+    try:
+        with contextlib.ExitStack() as stack:
+            signals = stack.enter_context(Signals().watched())
+            refusal = None
+            if ranks.first:
+                try:
+                    stack.enter_context(files.only_trainer(run.output))
+                    files.sweep(run.output)
+                except ModelError as error:
+                    refusal = str(error)
+            refusal = ranks.told(refusal)
+            if refusal:
+                raise ModelError(refusal)
+            trainer = Trainer(run, recipe=recipe, size=size, ranks=ranks, signals=signals, stream=stream)
+            return trainer.run_to_the_end()
+    finally:
+        ranks.leave()
+
+
+class Trainer:
+    """One process of a run: `step` updates done, `batch` batches taken."""
+
+    def __init__(self, run: Run, *, recipe: Recipe, size: str, ranks: Ranks, signals: Signals, stream: TextIO) -> None:
+        self.run, self.ranks, self.signals = run, ranks, signals
+        self.device = pick_device()
+        if recipe.precision == "auto":
+            recipe = replace(recipe, precision=precision_here(self.device))
+        self.recipe = recipe
+        self.training = TokenShards(run.tokens, split="train")
+        self.validation = TokenShards(run.tokens, split="validation")
+        self.batches = Batches(self.training, length=recipe.n_ctx, batch=recipe.batch, seed=recipe.seed)
+        if (self.validation.tokenizer, self.validation.n_vocab) != (self.training.tokenizer, self.training.n_vocab):
+            raise ModelError(f"{run.tokens}: train and validation are of different tokenizers. Run `webtext tokens` again.")
+        if self.validation.tokens < 2:
+            raise ModelError(f"{run.tokens}: the validation shards hold {self.validation.tokens} token, expected at least 2.")
+        if recipe.batch % ranks.world:
+            raise ModelError(f"a batch of {recipe.batch} sequences cannot be shared by {ranks.world} ranks. Start with a rank count that divides it.")
+        self.rows = recipe.batch // ranks.world
+        self.micro = math.gcd(self.rows, recipe.micro_batch)
+        self.vocabulary = _vocabulary(run, fingerprint=self.training.tokenizer)
+        self.config = replace(SIZES[size], n_vocab=self.training.n_vocab, n_ctx=recipe.n_ctx)
+        self.step = self.batch = 0
+        self.guard, self.scale = Guard(rule=recipe.spike), LossScale.of(recipe.precision)
+        self.best: dict[str, Any] = {}
+        self.evaluated = self.saved = -1
+        self.validation_losses: list[float] = []
+        self.sample = ""
+        self.writer = files.Writer()
+
+        found = files.checkpoints(run.output)
+        kept = files.load(found[-1]) if found else None
+        if kept is not None:
+            self._refuse_another_run(kept)
+        torch.set_num_threads(run.threads or (kept.state["threads"] if kept else torch.get_num_threads()))
+        torch.set_float32_matmul_precision("high" if self.device.type == "cuda" else "highest")
+        self.base = GPT2(self.config, dropout=recipe.dropout, recompute=recipe.recompute)
+        if kept is None:
+            self.base.initialise(seed=recipe.seed)
+            if run.weights is not None:
+                self.base.load_state_dict(_weights(run.weights))
+        self.base.to(self.device)
+        if run.compile if run.compile is not None else self.device.type == "cuda":
+            for block in self.base.transformer["h"]:
+                block.compile()
+        self.model = spread(self.base, ranks=ranks, how=run.parallel)
+        self.optimizers = optimizers(self.base, recipe=recipe)
+        if kept is not None:
+            self._restore(kept)
+            self.batch = kept.state["batch"]
+            self.saved = self.step
+        self.journal = None
+        if ranks.first:
+            tokens = recipe.batch * recipe.n_ctx
+            self.journal = Journal(
+                run.output, stream=stream, steps=recipe.steps, tokens_per_step=tokens,
+                flops_per_step=tokens * self.config.flops_per_token() / ranks.world, peak=peak_flops(self.device),
+            )
+            self.journal.open(step=self.step)
+            self._introduce(kept)
+
+    # ---- the loop ----
+
+    def run_to_the_end(self) -> Outcome:
+        stopped = None
+        try:
+            while True:
+                self._look_up()
+                if self.step == self.recipe.steps:
+                    break
+                self._advance()
+        except Stopped:
+            stopped = self.ranks.largest(self.signals.received, device=self.device)
+            self._save(unscheduled=True)
+        except ModelError:
+            if self.guard.in_a_row and self.step:
+                self._save(unscheduled=True)
+            raise
+        finally:
+            self.writer.wait()
+            curve = self.run.output / "loss.png"
+            if self.journal is not None:
+                curve = self.journal.draw()
+                self.journal.close()
+        losses = self.validation_losses or [math.nan]
+        return Outcome(self.step, losses[0], losses[-1], self.best, curve, self.sample, stopped)
+
+    def _advance(self) -> None:
+        """One step: gradients of a batch, the guard's verdict, the update."""
+        lr = learning_rate(self.step, recipe=self.recipe)
+        if self.recipe.dropout:
+            torch.manual_seed(_seed(self.recipe.seed, self.step, self.batch, self.ranks.rank))
+        loss, norm = self._gradient()
+        parameters = [parameter for parameter in self.model.parameters() if parameter.grad is not None]
+        why = self.guard.verdict(loss=loss, norm=norm)
+        self.scale.update(finite=math.isfinite(norm))
+        if why is None:
+            factor = min(1.0, self.recipe.clip / (norm + 1e-6)) / self._scale_used
+            if factor != 1.0:
+                torch._foreach_mul_([parameter.grad for parameter in parameters], factor)
+            set_learning_rate(self.optimizers, lr=lr)
+            for optimizer in self.optimizers:
+                optimizer.step()
+        self._clear_gradients()
+        if why == "loss spike" and self.recipe.spike == "rollback" and self._rolled_back():
+            return
+        self.step += 1
+        self.batch += 1
+        if self.journal is not None:
+            finite = loss if math.isfinite(loss) else None
+            if why is None:
+                self.journal.record(self.step, loss=loss, gradient_norm=norm, lr=lr)
+                self.journal.show(self.step, loss=loss, lr=lr)
+            else:
+                self.journal.record(self.step, loss=finite, skipped=why)
+                self.journal.say(f"step {self.step:,} skipped: {why} ({loss:.4f}); {self.guard.skipped:,} skipped so far")
+        if why is not None:
+            self.guard.check(step=self.step, why=why)
+
+    def _gradient(self) -> tuple[float, float]:
+        """Loss and gradient norm of the next batch; the gradients, times the loss scale, lie in the parameters."""
+        count = self.rows // self.micro
+        total = torch.zeros((), device=self.device)
+        self._scale_used = self.scale.scale
+        for index in range(count):
+            self._stop_if_asked()
+            rows = self.batches.rows(self.batch, first=self.ranks.rank * self.rows + index * self.micro, count=self.micro)
+            ids_BT, targets_BT, documents_BT = self._inputs(rows)
+            sync_gradients(self.model, now=index == count - 1)
+            with self._autocast():
+                loss = self.model(ids_BT, targets_BT, documents_BT=documents_BT)
+            (loss * (self._scale_used / count)).backward()
+            total += loss.detach() / count
+        norm = gradient_norm([parameter.grad for parameter in self.model.parameters() if parameter.grad is not None])
+        loss_value, norm_value = torch.stack([self.ranks.mean(total), norm.to(total)]).tolist()
+        return loss_value, norm_value / self._scale_used
+
+    def _inputs(self, rows: Any) -> tuple[Tensor, Tensor, Tensor | None]:
+        ids = torch.from_numpy(rows).to(self.device).long()
+        before = ids[:, :-1]
+        return before, ids[:, 1:], documents(before, eot=self.training.eot) if self.recipe.mask_documents else None
+
+    def _autocast(self) -> torch.autocast:
+        dtype = DTYPES[self.recipe.precision]
+        return torch.autocast(self.device.type, dtype=dtype, enabled=dtype != torch.float32)
+
+    def _stop_if_asked(self) -> None:
+        """Between micro-batches: the weights are those of the last whole step, so that half a step is simply dropped."""
+        if self.ranks.largest(self.signals.received, device=self.device):
+            self._clear_gradients()
+            raise Stopped
+
+    def _clear_gradients(self) -> None:
+        for parameter in self.model.parameters():
+            parameter.grad = None
+
+    # ---- looking up: evaluation, samples, checkpoints ----
+
+    def _look_up(self) -> None:
+        """Evaluates and saves where this step is due, once, whether it was reached or resumed at."""
+        last = self.step == self.recipe.steps
+        better = False
+        if self.evaluated != self.step and (last or self.step % self.run.eval_every == 0):
+            loss = self._validation_loss()
+            better = self.step > 0 and loss < self.best.get("validation_loss", math.inf)
+            if better:
+                self.best = {"step": self.step, "validation_loss": loss}
+            self.validation_losses.append(loss)
+            self.evaluated = self.step
+            self._write_sample()
+            if self.journal is not None:
+                values = {"validation_loss": loss}
+                if self.vocabulary is not None:
+                    values["validation_bits_per_byte"] = loss / math.log(2) / self._bytes_per_token
+                self.journal.record(self.step, **values)
+                self.journal.say(f"step {self.step:,}  validation loss {loss:.4f}" + ("  (best)" if better else ""))
+                self.journal.draw()
+        if self.step and self.saved != self.step and (last or better or self.step % self.run.save_every == 0):
+            self._save()
+
+    @torch.no_grad()
+    def _validation_loss(self) -> float:
+        """Mean loss over the validation tokens, each predicted once, from inside its window."""
+        self.model.eval()
+        totals = torch.zeros(2, dtype=torch.float64, device=self.device)
+        arrays = list(windows_in_order(self.validation, length=self.recipe.n_ctx, batch=self.micro, max_tokens=self.run.eval_tokens))
+        for first in range(0, len(arrays), self.ranks.world):
+            self._stop_if_asked()
+            mine = first + self.ranks.rank
+            rows = arrays[min(mine, len(arrays) - 1)]  # every rank has to run the network: beyond the end, for nothing
+            ids_BT, targets_BT, documents_BT = self._inputs(rows)
+            with self._autocast():
+                loss = self.model(ids_BT, targets_BT, documents_BT=documents_BT)
+            if mine < len(arrays):
+                totals += torch.stack([loss.double() * targets_BT.numel(), torch.tensor(targets_BT.numel(), device=self.device)])
+        self.model.train()
+        nats, tokens = self.ranks.sum(totals).tolist()
+        return nats / tokens
+
+    def _write_sample(self) -> None:
+        """A text of the model's own; every rank takes part, because its weights may be spread over them."""
+        if self.vocabulary is None:
+            return
+        self.model.eval()
+        eot = self.training.eot
+        with self._autocast():
+            rows = list(generated(self.model, [[eot]], sampling=SAMPLE, eot=eot, base=self.base))
+        self.model.train()
+        self.sample = text_of([row[0] for row in rows if row[0] != eot], decode_bytes=self.vocabulary.decode_bytes)
+        if self.journal is not None:
+            folder = self.run.output / "samples"
+            folder.mkdir(exist_ok=True)
+            (folder / f"step-{self.step:08d}.txt").write_text(self.sample + "\n")
+
+    @property
+    def _bytes_per_token(self) -> float:
+        """Of the validation tokens that the loss is taken over; the end-of-text id is worth no byte."""
+        assert self.vocabulary is not None
+        count = min(self.validation.tokens - 1, self.run.eval_tokens)
+        ids = self.validation.read(torch.arange(1, 2).numpy(), length=count)[0]
+        return len(self.vocabulary.decode_bytes(ids[ids != self.validation.eot].tolist())) / count
+
+    def _save(self, *, unscheduled: bool = False) -> None:
+        if self.saved == self.step or not self.step:
+            return
+        weights = {name: whole(tensor) for name, tensor in self.base.state_dict().items() if name != "lm_head.weight"}
+        moments = {f"{name}/{key}": whole(value) for name, state in self._optimizer_states() for key, value in state.items()}
+        self.saved = self.step
+        if self.ranks.first:
+            state = self._state() | {"unscheduled": unscheduled}
+            self.writer.submit(partial(_write, self.run, weights=weights, moments=moments, state=state))
+
+    def _optimizer_states(self) -> Iterator[tuple[str, dict[str, Tensor]]]:
+        for name, parameter in self.base.named_parameters():
+            for optimizer in self.optimizers:
+                if parameter in optimizer.state:
+                    yield name, optimizer.state[parameter]
+
+    def _identity(self) -> dict[str, Any]:
+        """What a checkpoint must share with the run that goes on from it, besides the recipe."""
+        return {
+            "config": asdict(self.config), "tokenizer": self.training.tokenizer, "tokens": self.training.fingerprint,
+            "validation": self.validation.fingerprint, "corpus": _manifest_hash(self.run.tokens),
+            "weights": None if self.run.weights is None else files.sha256(_weights_file(self.run.weights)),
+        }
+
+    def _state(self) -> dict[str, Any]:
+        return {
+            "step": self.step, "batch": self.batch, "recipe": asdict(self.recipe), **self._identity(),
+            "threads": torch.get_num_threads(), "ranks": self.ranks.world, "parallel": self.run.parallel,
+            "guard": {"losses": list(self.guard.losses), "skipped": self.guard.skipped, "in_a_row": self.guard.in_a_row,
+                      "rollbacks": self.guard.rollbacks},
+            "scale": {"scale": self.scale.scale, "sound": self.scale.sound}, "best": self.best, "evaluated": self.evaluated,
+            "validation_losses": self.validation_losses, "versions": {"torch": torch.__version__},
+        }
+
+    def _refuse_another_run(self, kept: files.Checkpoint) -> None:
+        wrong = differences(kept.state["recipe"], self.recipe)
+        for name, here in self._identity().items():
+            if kept.state[name] != here:
+                wrong.append(f"{name} {_short(kept.state[name])} (here {_short(here)})")
+        if wrong:
+            raise files.CheckpointError(f"{kept.path}: was trained with {', '.join(wrong)}. Give the same settings and tokens again, or another --output.")
+
+    def _restore(self, kept: files.Checkpoint) -> None:
+        """Weights, moments, step, guard and scale as they were; the data go on from where they are."""
+        with torch.no_grad():
+            for name, tensor in self.base.state_dict().items():
+                if name != "lm_head.weight":
+                    tensor.copy_(sharded_like(kept.weights[name], like=tensor))
+        for optimizer in self.optimizers:
+            optimizer.state.clear()
+        held: dict[str, dict[str, Tensor]] = {}
+        for name, value in kept.moments.items():
+            parameter, key = name.split("/")
+            held.setdefault(parameter, {})[key] = value
+        for name, parameter in self.base.named_parameters():
+            for optimizer in self.optimizers:
+                if name in held and any(parameter is each for group in optimizer.param_groups for each in group["params"]):
+                    optimizer.state[parameter] = {key: sharded_like(value, like=parameter) for key, value in held[name].items()}
+        state = kept.state
+        self.step, self.best, self.evaluated = state["step"], state["best"], state["evaluated"]
+        self.validation_losses = list(state["validation_losses"])
+        self.guard.losses.clear()
+        self.guard.losses.extend(state["guard"]["losses"])
+        self.guard.skipped, self.guard.in_a_row = state["guard"]["skipped"], state["guard"]["in_a_row"]
+        self.guard.rollbacks = max(self.guard.rollbacks, state["guard"]["rollbacks"])
+        self.scale.scale, self.scale.sound = state["scale"]["scale"], state["scale"]["sound"]
+
+    def _rolled_back(self) -> bool:
+        """Goes back to the newest scheduled checkpoint and on with the data after the spike; False if there is none."""
+        self.writer.wait()
+        self.ranks.told(None)  # no rank reads before the first has written
+        scheduled = [path for path in files.checkpoints(self.run.output) if not files.read_state(path)["unscheduled"]]
+        if not scheduled:
+            return False
+        if self.guard.rollbacks == MOST_ROLLBACKS:
+            raise ModelError(f"rolled back {MOST_ROLLBACKS} times, and the loss jumps again at step {self.step}. Lower --lr in another --output.")
+        spiked = self.step + 1
+        self._restore(files.load(scheduled[-1]))
+        self.guard.rollbacks += 1
+        self.saved = self.step
+        self.batch += 1
+        if self.journal is not None:
+            self.journal.open(step=self.step)
+            self.journal.say(f"step {spiked:,}: the loss jumped; back to step {self.step:,}, past the batches since")
+        return True
+
+    def _introduce(self, kept: files.Checkpoint | None) -> None:
+        assert self.journal is not None
+        recipe = self.recipe
+        self.journal.say(
+            f"{self.config.parameters:,} parameters, {self.training.tokens:,} training tokens in {self.training.documents:,} documents, "
+            f"{self.validation.tokens:,} validation tokens, {recipe.batch * recipe.n_ctx:,} tokens a step, {recipe.precision} on {self.device.type}"
+        )
+        if self.vocabulary is None:
+            self.journal.say("no vocabulary given or found beside the tokens: no samples, no bits per byte (--vocab)")
+        if kept is None:
+            return
+        self.journal.say(f"going on from step {self.step:,} of {kept.path}")
+        for name, here in (("threads", torch.get_num_threads()), ("ranks", self.ranks.world)):
+            if kept.state[name] != here:
+                self.journal.say(f"{name}: {here} here, {kept.state[name]} before: losses will agree to rounding, not to the bit")
+
+
+def _write(run: Run, *, weights: dict[str, Tensor], moments: dict[str, Tensor], state: dict[str, Any]) -> None:
+    files.save(run.output, weights=weights, moments=moments, state=state)
+    files.prune(run.output, keep=run.keep, best=state["best"].get("step"))
+
+
+def _seed(*numbers: int) -> int:
+    """A seed for these numbers, far from that of any others."""
+    return int.from_bytes(hashlib.sha256(repr(numbers).encode()).digest()[:8], "little", signed=False) % 2**63
+
+
+def _short(value: Any) -> str:
+    return f"{value[:12]}…" if isinstance(value, str) and len(value) > 12 else str(value)
+
+
+def _vocabulary(run: Run, *, fingerprint: str) -> Tokenizer | None:
+    """The tokenizer of these shards: given, or lying beside them."""
+    directory = run.vocab or run.tokens.parent / "vocab"
+    if run.vocab is None and not directory.exists():
+        return None
+    found = Tokenizer.load(directory)
+    if found.fingerprint != fingerprint:
+        raise ModelError(
+            f"{run.tokens}: was made with tokenizer {_short(fingerprint)}, {directory} holds {_short(found.fingerprint)}. "
+            "Run `webtext tokens` again, or give the right --vocab."
+        )
+    return found
+
+
+def _manifest_hash(tokens: Path) -> str | None:
+    manifest = tokens.parent / "corpus" / "manifest.json"
+    return files.sha256(manifest) if manifest.exists() else None
+
+
+def _weights_file(path: Path) -> Path:
+    return path if path.is_file() else (path if (path / files.WEIGHTS).exists() else files.chosen(path)) / files.WEIGHTS
+
+
+def _weights(path: Path) -> dict[str, Tensor]:
+    """Weights of a checkpoint, a run, or a Hugging Face folder."""
+    return files.load_file(_weights_file(path))
