@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--text", default="text", metavar="COL", help="column of the text; default %(default)s")
     parser.add_argument("--id", default="id", metavar="COL", help="column of ids that do not repeat; default %(default)s")
     parser.add_argument(
-        "--order", type=order, metavar="COL[:desc]", help="of copies the least by this column is kept, or the greatest; default: id"
+        "--order", type=order, metavar="COL[:desc]", help="which copy is kept: the least by this column, or the greatest"
     )  # fmt: skip
     parser.add_argument(
         "--dedup", default="webtext", metavar="NAME|BxR@T|none",

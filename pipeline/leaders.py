@@ -1,10 +1,12 @@
 """Clusters in, keepers out: which documents of a cluster are folded into which.
 
-Nothing here knows files or Beam.
+Nothing here knows files or Beam.  Buckets are told apart by 64-bit keys of bands, as in pipeline/minhash.py.
 """
 
 import numpy as np
 from numba import njit
+
+from pipeline.minhash import key_of_band
 
 MAX_LEADERS = 4096  # kept documents a bucket remembers, earliest first: bounds the compares of one document
 
@@ -73,17 +75,6 @@ def _firsts(
 
 
 @njit(cache=True, nogil=True)
-def _band_keys_of(signatures: np.ndarray, row: int, band_rows: int, keys: np.ndarray) -> None:
-    """Keys of one row's bands, for tables that live as long as a component: FNV-1a over words, never 0."""
-    for band in range(len(keys)):
-        key = np.uint64(0xCBF29CE484222325) ^ np.uint64(band)
-        for place in range(band * band_rows, (band + 1) * band_rows):
-            key = (key ^ np.uint64(signatures[row, place])) * np.uint64(0x100000001B3)
-            key ^= key >> np.uint64(29)
-        keys[band] = max(key, np.uint64(1))
-
-
-@njit(cache=True, nogil=True)
 def _leaders(
     signatures: np.ndarray,
     order: np.ndarray,
@@ -112,7 +103,8 @@ def _leaders(
         linked = np.empty(4 * bands, np.int64)
         link_count = 0
         for row in range(begin, end):
-            _band_keys_of(signatures, order[row], band_rows, row_keys)
+            for band in range(bands):
+                row_keys[band] = key_of_band(signatures, order[row], band, band_rows)
             if 2 * (used + bands) > size:
                 size *= 2
                 table, heads, tails, lengths = _grown(table, heads, tails, lengths, size)

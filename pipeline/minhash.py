@@ -242,23 +242,28 @@ def _unspaced(data: Bytes, read: Integer, end: Integer) -> int:
 
 @njit(cache=True, nogil=True)
 def _bands(rows: Words, first: Integer, band_rows: Integer, keys: Longs) -> None:
-    """The rounds of splitmix64 (Steele et al. 2014) over a band's values, two to a round, from its number on."""
     for document in range(len(rows)):
         for band in range(len(keys)):
-            key = np.uint64(first + band + 1) * np.uint64(0x9E3779B97F4A7C15)
-            place = (first + band) * band_rows
-            stop = place + band_rows
-            empty = True
-            while place < stop:
-                value = np.uint64(rows[document, place])
-                if place + 1 < stop:
-                    value |= np.uint64(rows[document, place + 1]) << np.uint64(32)
-                else:
-                    value |= np.uint64(EMPTY) << np.uint64(32)
-                empty = empty and value == np.uint64(0xFFFFFFFFFFFFFFFF)
-                key = (key ^ value) * np.uint64(0xBF58476D1CE4E5B9)
-                key ^= key >> np.uint64(31)
-                place += 2
-            key *= np.uint64(0x94D049BB133111EB)
-            key ^= key >> np.uint64(29)
-            keys[band, document] = np.uint64(0) if empty else max(key, np.uint64(1))
+            keys[band, document] = key_of_band(rows, document, first + band, band_rows)
+
+
+@njit(cache=True, nogil=True)
+def key_of_band(rows: Words, document: Integer, band: Integer, band_rows: Integer) -> np.uint64:
+    """The rounds of splitmix64 (Steele et al. 2014) over a band's values, two to a round, from its number on."""
+    key = np.uint64(band + 1) * np.uint64(0x9E3779B97F4A7C15)
+    place = band * band_rows
+    stop = place + band_rows
+    empty = True
+    while place < stop:
+        value = np.uint64(rows[document, place])
+        if place + 1 < stop:
+            value |= np.uint64(rows[document, place + 1]) << np.uint64(32)
+        else:
+            value |= np.uint64(EMPTY) << np.uint64(32)
+        empty = empty and value == np.uint64(0xFFFFFFFFFFFFFFFF)
+        key = (key ^ value) * np.uint64(0xBF58476D1CE4E5B9)
+        key ^= key >> np.uint64(31)
+        place += 2
+    key *= np.uint64(0x94D049BB133111EB)
+    key ^= key >> np.uint64(29)
+    return np.uint64(0) if empty else max(key, np.uint64(1))
