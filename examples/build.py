@@ -33,7 +33,7 @@ MONTH_S = 2_629_800  # 365.25 days / 12
 
 
 def tide_readings() -> bytes:
-    """An honest page that is only too long: 4 million bytes of gauge readings, far fewer once compressed."""
+    """An honest page that is only too long: 3.5 million bytes of gauge readings, far fewer once compressed."""
     lines = [f"<li>day {n // 96} reading {n % 96}: {(n * n * 7 + n * 31) % 611 - 96} cm above datum</li>" for n in range(75_000)]
     head = "<!DOCTYPE html>\n<html><head><meta charset='utf-8'><title>Every reading of gauge 4</title></head><body><ul>\n"
     return (head + "\n".join(lines) + "\n</ul></body></html>\n").encode()
