@@ -16,13 +16,14 @@ from pipeline import storage
 from pipeline.dedup.columns import Columns
 from pipeline.dedup.edges import BandTask, DuplicateDrop, find_copies, find_edges, parts_of, signed_corpus
 from pipeline.dedup.rule import PRESETS, Rule, rule_named
-from pipeline.dedup.sign import Older, sign, sign_older
-from pipeline.dedup.verdicts import clusters_path, decide, verdicts
+from pipeline.dedup.signing import Older, sign, sign_older
+from pipeline.dedup.verdicts import clusters_path, decide, read_verdicts
 from pipeline.schema import PipelineError, Shard
 from pipeline.shards import MapShards
 
 __all__ = [
-    "PRESETS", "Columns", "DropDuplicates", "DuplicateDrop", "Rule", "clusters_path", "older_files", "rule_named", "verdicts",
+    "PRESETS", "Columns", "DropDuplicates", "DuplicateDrop", "Rule",
+    "clusters_path", "older_files", "read_verdicts", "rule_named",
 ]  # fmt: skip
 
 

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from pipeline import storage
 from pipeline.dedup.columns import Columns
-from pipeline.dedup.sign import signatures_path
+from pipeline.dedup.signing import signatures_path
 from pipeline.dedup.tables import PLACE, fitted, one_schema
 from pipeline.dedup.verdicts import clusters_path
 from pipeline.schema import Shard

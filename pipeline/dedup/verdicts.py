@@ -12,7 +12,7 @@ from pipeline.components import Components
 from pipeline.dedup.columns import Columns, SignedCorpus, write_columns
 from pipeline.dedup.edges import DuplicateDrop, digests, in_keep_order, older_nodes, signed_corpus
 from pipeline.dedup.rule import Rule, kept_inside
-from pipeline.dedup.sign import signatures_path
+from pipeline.dedup.signing import signatures_path
 from pipeline.schema import LEDGER, Shard
 from pipeline.shards import fingerprint, finished, note, open_arrow, read_metadata, read_table, write_ledger_table
 
@@ -177,7 +177,7 @@ def ledger_of(
     return table.take(pc.sort_indices(table, sort_keys=order))
 
 
-def verdicts(path: str, *, start: str = "", stop: str | None = None) -> tuple[pa.Table, dict[str, int]]:
+def read_verdicts(path: str, *, start: str = "", stop: str | None = None) -> tuple[pa.Table, dict[str, int]]:
     """Verdicts on ids in [start, stop), sorted by id, and the cluster sizes above 1 of keepers in that range."""
     sizes = _between(clusters_path(path), start, stop)
     return _between(path, start, stop), dict(
