@@ -18,6 +18,7 @@ from pipeline.schema import LEDGER, LINK, LedgerRow, Link, ShardError
 from pipeline.shards import open_arrow
 
 CHUNK_ROWS = 1 << 16
+BATCH_ROWS = 256  # a chunk is larger where there are many partitions: batches of a few rows cost more than the rows
 CHUNK_CHARACTERS = 1 << 25  # of URLs: a dump of nothing but long ones fills no memory either
 MADE_FROM, SUMMARY = b"made_from", b"summary"
 ROW = pa.schema([field for field in LEDGER if field.name != "kept"])  # nothing is folded before the partitions are read
@@ -97,6 +98,7 @@ def _chunks(records: Iterable[Link | LedgerRow], partitions: int) -> Iterator[Ch
     links: list[list[tuple]] = [[] for _ in range(partitions)]
     rows: list[list[tuple]] = [[] for _ in range(partitions)]
     held = characters = 0
+    rows_at_once = max(CHUNK_ROWS, BATCH_ROWS * partitions)
     for record in records:
         if isinstance(record, Link):
             links[partition_of_domain(record.domain, partitions)].append(tuple(record))
@@ -104,7 +106,7 @@ def _chunks(records: Iterable[Link | LedgerRow], partitions: int) -> Iterator[Ch
             rows[partition_of_row(record, partitions)].append(tuple(record))
         held += 1
         characters += len(record.url or "")
-        if held == CHUNK_ROWS or characters > CHUNK_CHARACTERS:
+        if held == rows_at_once or characters > CHUNK_CHARACTERS:
             yield links, rows
             links, rows = [[] for _ in range(partitions)], [[] for _ in range(partitions)]
             held = characters = 0

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 import zstandard
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline import decompress
@@ -206,6 +206,7 @@ def test_a_line_that_is_too_long_is_not_held() -> None:
     assert peak < 80 << 20
 
 
+@settings(deadline=None)
 @given(st.integers(1, 40), st.lists(st.text("aé漢😀", max_size=12), min_size=1, max_size=8))
 def test_a_character_across_a_boundary_of_pieces_is_whole(size: int, names: list[str]) -> None:
     """OpenWebText2 decodes piece by piece, and loses half of a dump that is not ASCII."""
@@ -289,6 +290,7 @@ anything = st.recursive(
 FIELDS = [*RECORD, "url_overridden_by_dest", "crosspost_parent_list", "removed_by_category", "_meta", "_source", "retrieved_on"]
 
 
+@settings(deadline=None)
 @given(st.dictionaries(st.sampled_from(FIELDS), anything, max_size=4))
 def test_no_value_of_a_field_is_more_than_a_bad_line(fields: dict[str, Any]) -> None:
     try:

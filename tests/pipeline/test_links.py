@@ -6,7 +6,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.dump import read_dump
@@ -207,6 +207,7 @@ PIECES = ["http://", "web.archive.org/web/1/", "google.com/amp/s/", "ex.com", "/
           "webcache.googleusercontent.com/search?q=", "?", "#", "r.jina.ai/", "\x00", "é"]  # fmt: skip
 
 
+@settings(deadline=None)
 @given(st.text(max_size=60) | st.lists(st.sampled_from(PIECES), max_size=9).map("".join))
 def test_no_url_is_more_than_a_drop(url: str) -> None:
     page, drop = judged(url)
@@ -261,6 +262,7 @@ pages = st.builds(
 )
 
 
+@settings(deadline=None)
 @given(st.lists(pages, max_size=12), st.sampled_from([None, 3]), st.randoms(use_true_random=False))
 def test_folding_conserves_rows_and_ignores_their_order(links: list[Link], min_karma: int | None, chance: random.Random) -> None:
     def folded(rows: list[Link]) -> tuple[list[dict], list[dict]]:

@@ -196,6 +196,7 @@ def test_chunks_do_not_show(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     dumps = dump_files(tmp_path / "in", lines(300), files=1)
     build(tmp_path / "a", dumps)
     monkeypatch.setattr(spill, "CHUNK_ROWS", 7)
+    monkeypatch.setattr(spill, "BATCH_ROWS", 1)
     build(tmp_path / "b", dumps)
     monkeypatch.setattr(spill, "CHUNK_ROWS", 1000)
     monkeypatch.setattr(spill, "CHUNK_CHARACTERS", 100)

@@ -2,7 +2,7 @@
 
 import ada_url
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.url import MAX_CHARS, PLAIN, Allowed, UrlDefect, UrlError, canonical, registrable_domain
@@ -162,6 +162,7 @@ urls = st.one_of(
 )
 
 
+@settings(deadline=None)
 @given(urls)
 def test_key_and_fetch_url_are_fixed_points(url: str) -> None:
     try:
@@ -174,6 +175,7 @@ def test_key_and_fetch_url_are_fixed_points(url: str) -> None:
     assert registrable_domain(first.key.partition("/")[0].partition(":")[0]) == first.domain
 
 
+@settings(deadline=None)
 @given(urls)
 def test_the_short_cut_agrees_with_the_parser(url: str) -> None:
     if "/." not in url and PLAIN.fullmatch(url):
@@ -183,6 +185,7 @@ def test_the_short_cut_agrees_with_the_parser(url: str) -> None:
 hosts_of_any_kind = st.text("abx0-.ngo_", min_size=1, max_size=12)
 
 
+@settings(deadline=None)
 @given(hosts_of_any_kind, st.text("aZ0%_~!$&()*+,;=:@/.?-", max_size=12))
 def test_the_short_cut_agrees_with_the_parser_on_odd_hosts(host: str, rest: str) -> None:
     url = f"http://{host}.com/{rest}"
