@@ -6,8 +6,10 @@ A run that was stopped or killed is taken up by the same command; one with more 
 import argparse
 import json
 import os
+import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import apache_beam as beam
@@ -22,17 +24,20 @@ from dags.running import (
     settle_configuration,
     stopping_cleanly,
 )
-from dags.settings import CorpusConfig, RunOptions, add_arguments, digest_of_file, parse
+from dags.settings import CorpusConfig, RunOptions, add_arguments, digest_of_file, parse_with_beam
 from pipeline import storage
 from pipeline.corpus import WriteCorpus
 from pipeline.dedup import DropDuplicates, clusters_path, rule_named
 from pipeline.documents.document import ExtractConfig
 from pipeline.documents.stage import ExtractText
 from pipeline.exclude import NO_EXCLUSIONS, read_exclusions
+from pipeline.fetch.config import FetchConfig
 from pipeline.links import LinkConfig, SelectLinks
 from pipeline.manifest import WriteManifest
 from pipeline.pages import FetchPages
+from pipeline.reddit import RedditConfig, listing_dump
 from pipeline.schema import PipelineError
+from pipeline.shards import fingerprint
 from pipeline.submissions import ReadSubmissions
 from pipeline.wanted import Wanted
 
@@ -42,21 +47,23 @@ __all__ = ["ERRORS", "add_arguments", "corpus_dag", "parse", "run"]
 
 def corpus_dag(root: beam.Pipeline, config: CorpusConfig, options: RunOptions) -> beam.PCollection:
     """The whole way: submissions -> links -> pages -> documents -> verdicts -> shards -> manifest."""
-    where = {"root": options.output, "across": options.workers, "journal": options.journal}
+    where: dict[str, Any] = {"root": options.output, "across": options.workers, "journal": options.journal}
     links_config = link_config(config, options)
     text = ExtractConfig(config.extractor, config.language, config.rules)
-    sizes = {"validation": config.validation, "shard_bytes": config.shard_bytes}
-    private = {"allow_private": config.allow_private, "excluded": links_config.exclude}
+    sizes: dict[str, Any] = {"validation": config.validation, "shard_bytes": config.shard_bytes}
+    private: dict[str, Any] = {"allow_private": config.allow_private, "excluded": links_config.exclude}
 
     dumps = root | ReadSubmissions(options.dumps)
     links = dumps | SelectLinks(config=links_config, min_score_age_h=options.min_score_age_h, **where)
-    pages = links | FetchPages(archives=options.archives, partitions=links_config.partitions, **private, **where)
+    pages = links | FetchPages(
+        archives=options.archives, fetch=fetch_config(config, options), partitions=links_config.partitions, **private, **where
+    )
     documents = pages | ExtractText(config=text, workers=options.workers, root=options.output, journal=options.journal)
     verdicts = documents | DropDuplicates(rule_named(config.dedup), against=options.against, **where)
     shards = (documents, verdicts) | WriteCorpus(clusters_path=clusters_path, **sizes, **where)
 
     everything = (links, pages, documents, verdicts, shards) | "EveryStage" >> beam.Flatten()
-    inputs = [*options.dumps, *options.archives]
+    inputs = [*options.dumps, *(options.archives or [])]
     return everything | WriteManifest(root=options.output, inputs=inputs, config=config.as_json())
 
 
@@ -71,6 +78,8 @@ def run(options: argparse.Namespace) -> int:
         recorded = recorded_configuration(root)
         differences = config.differences(recorded) if recorded else []
         settle_configuration(root, config.as_json(), differences, rebuild=options.rebuild)
+        if options.subreddits:
+            read_listings(options, root)
         storage.remove([run_options.journal])
         progress = Progress(run_options.journal, quiet=options.quiet)
         pipeline = beam.Pipeline(options=pipeline_options(options.beam))
@@ -87,25 +96,51 @@ def run(options: argparse.Namespace) -> int:
 # ---- from the command line to the DAG ----
 
 
-def settled(options: argparse.Namespace, root: str) -> tuple[CorpusConfig, RunOptions]:
-    """The choices of a command line, checked; files that are named are there.  Raises PipelineError."""
+def parse(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> argparse.Namespace:
+    """Our options; `beam` holds the rest, which Beam must know: an option of neither is wrong use, like a value none can have."""
+    options = parse_with_beam(parser, arguments)
+    if not options.submissions and not options.subreddits:
+        parser.error("give --submissions GLOB or --subreddits A,B: there is nothing to read")
     if options.archive is None and not options.contact:
-        raise PipelineError(
-            "a live crawl needs --contact ADDRESS, so that servers know whom to write to; to replay pages give --archive GLOB."
-        )
-    config = CorpusConfig(
+        parser.error("a live crawl needs --contact ADDRESS, so that servers know whom to write to; else give --archive GLOB")
+    try:
+        config = chosen(options)
+        rule_named(config.dedup)
+        ExtractConfig(config.extractor, config.language, config.rules)
+        if options.archive is None:
+            FetchConfig(options.contact, allow_private=config.allow_private)
+        if options.subreddits:
+            reddit_config(options)
+    except PipelineError as error:
+        parser.error(str(error))
+    return options
+
+
+def chosen(options: argparse.Namespace) -> CorpusConfig:
+    """The configuration that the flags say, before any file is looked at."""
+    return CorpusConfig(
         **{name: getattr(options, name) for name in CONFIGURED},
         allow_private=tuple(sorted(options.allow_private)),
-        exclude=digest_of_file(options.exclude),
-        against=digest_of_file(options.against and storage.join(root_of(options.against), "corpus", "manifest.json")),
         source="crawl" if options.archive is None else "archive",
     )
-    rule_named(config.dedup)
-    ExtractConfig(config.extractor, config.language, config.rules)
+
+
+def settled(options: argparse.Namespace, root: str) -> tuple[CorpusConfig, RunOptions]:
+    """The choices of a command line, checked; files that are named are there.  Raises PipelineError."""
+    config = replace(
+        chosen(options),
+        exclude=digest_of_file(options.exclude),
+        against=digest_of_file(options.against and storage.join(root_of(options.against), "corpus", "manifest.json")),
+    )
+    dumps = storage.expand(options.submissions, what="dump of submissions")
+    if options.subreddits:
+        dumps.append(reddit_dump(options, root))
     return config, RunOptions(
         output=root,
-        dumps=storage.expand(options.submissions, what="dump of submissions"),
-        archives=storage.expand(options.archive or [], what="archive"),
+        dumps=dumps,
+        archives=None if options.archive is None else storage.expand(options.archive, what="archive"),
+        contact=options.contact or "",
+        retry_failed=options.retry_failed,
         workers=options.workers or os.cpu_count() or 1,
         exclude=options.exclude,
         against=options.against and root_of(options.against),
@@ -132,22 +167,56 @@ def link_config(config: CorpusConfig, options: RunOptions) -> LinkConfig:
     )
 
 
+def fetch_config(config: CorpusConfig, options: RunOptions) -> FetchConfig | None:
+    """How to crawl; None if pages are replayed."""
+    if options.archives is not None:
+        return None
+    return FetchConfig(options.contact, allow_private=config.allow_private, retry_failed=options.retry_failed)
+
+
+def reddit_config(options: argparse.Namespace) -> RedditConfig:
+    search = (options.search,) if options.search else ()
+    config = RedditConfig(options.subreddits, limit=options.limit, search=search, contact=options.contact or "")
+    return replace(config, listings=options.listing) if options.listing else config
+
+
+def reddit_dump(options: argparse.Namespace, root: str) -> str:
+    """Where the posts that praw reads lie: named by what is asked for, so that a run taken up again reads no listing twice."""
+    asked = fingerprint(replace(reddit_config(options), contact=""))
+    return storage.join(root, "submissions", f"praw-{asked[:16]}.ndjson.zst")
+
+
+def read_listings(options: argparse.Namespace, root: str) -> None:
+    """Asks Reddit for the posts, unless they lie under ROOT already."""
+    path = reddit_dump(options, root)
+    if storage.exists(path):
+        print(f"submissions as read before: {path}; delete it to ask Reddit again", file=sys.stderr)
+        return
+    for listing in listing_dump(reddit_config(options), path):
+        if not options.quiet:
+            print(f"{listing.name}  {listing.items:,} posts, {listing.fresh:,} new", file=sys.stderr)
+
+
 def partitions_for(dumps: Sequence[str]) -> int:
     """Into how many parts links, pages and documents are cut: a power of two, by the size of the dumps.
 
     16 MB of packed dump hold some ten thousand links; a part is a few hundred MB of text at most.
     """
-    total = sum(storage.size(path) for path in dumps)
+    total = sum(storage.size(path) for path in dumps if storage.exists(path))
     return next((parts for limit, parts in ((256 << 20, 16), (16 << 30, 64), (256 << 30, 512)) if total <= limit), 4096)
 
 
 def plan_lines(config: CorpusConfig, options: RunOptions) -> list[str]:
     """What a run would read and build."""
-    lines = [f"dump      {path}  {storage.size(path):,} bytes" for path in options.dumps]
-    lines += [f"archive   {path}  {storage.size(path):,} bytes" for path in options.archives]
+    lines = [f"dump      {path}  {told_size(path)}" for path in options.dumps]
+    lines += [f"archive   {path}  {told_size(path)}" for path in options.archives or []]
     lines += [f"{name:<20}{value}" for name, value in config.as_json().items()]
     lines += [f"{'partitions':<20}{partitions_for(options.dumps)}", f"{'workers':<20}{options.workers}"]
     return [*lines, "nothing was built"]
+
+
+def told_size(path: str) -> str:
+    return f"{storage.size(path):,} bytes" if storage.exists(path) else "to be read from Reddit"
 
 
 def record_run(root: str, manifest: dict[str, Any], progress: Progress, *, seconds: float, workers: int) -> None:

@@ -8,6 +8,7 @@ import os
 import re
 import signal
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from types import FrameType
 from typing import Any, NoReturn
@@ -16,8 +17,10 @@ import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
 
 from pipeline import storage
+from pipeline.fetch.crawl import progress_line, stop_crawl
 from pipeline.schema import PipelineError
 
+DRAIN_S = 8.0  # for a crawl that is stopped; the whole command has 10
 STOPPED = {signal.SIGINT: 130, signal.SIGTERM: 143}
 
 
@@ -62,9 +65,16 @@ def recorded_configuration(root: str) -> dict[str, Any] | None:
 
 @contextlib.contextmanager
 def stopping_cleanly(command: str) -> Iterator[None]:
-    """Ctrl-C and SIGTERM end the process at once with 130 or 143: every file is whole or absent, so nothing need be undone."""
+    """Ctrl-C and SIGTERM end the process with 130 or 143: every file is whole or absent, so nothing need be undone.
+
+    Only a live crawl is given a few seconds, for the exchanges in hand.
+    """
 
     def stop(number: int, _frame: FrameType | None) -> NoReturn:
+        stop_crawl()
+        latest = time.monotonic() + DRAIN_S
+        while progress_line() and time.monotonic() < latest:
+            time.sleep(0.1)
         sys.stderr.write(f"\nwebtext {command}: stopped; run the same command again to go on\n")
         sys.stderr.flush()
         for child in _children():

@@ -3,7 +3,7 @@
 import argparse
 import datetime
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from pipeline import storage
@@ -61,7 +61,9 @@ class RunOptions:
 
     output: str
     dumps: list[str]
-    archives: list[str] = field(default_factory=list)
+    archives: list[str] | None = None  # None: a live crawl
+    contact: str = ""
+    retry_failed: bool = False
     workers: int = 1
     exclude: str | None = None
     against: str | None = None
@@ -146,12 +148,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     output.add_argument("--dry-run", action="store_true", help="say what would be read and built, and stop")
 
 
-def parse(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> argparse.Namespace:
-    """Our options; `beam` holds the rest, which Beam must know: an option of neither is wrong use."""
+def parse_with_beam(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> argparse.Namespace:
+    """The options of `parser`; `beam` holds the others if Beam knows them all, else it is wrong use."""
     parser.epilog = "Any option of Beam may follow, such as --runner=DataflowRunner; the default runner is FnApiRunner."
     options, rest = parser.parse_known_args(arguments)
-    if not options.submissions and not options.subreddits:
-        parser.error("give --submissions GLOB or --subreddits A,B: there is nothing to read")
     if unknown := unknown_to_beam(rest):
         parser.error(f"unrecognized arguments: {' '.join(unknown)}")
     options.beam = rest

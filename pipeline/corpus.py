@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import apache_beam as beam
 import numpy as np
@@ -222,7 +222,7 @@ class WriteCorpus(beam.PTransform):
             | "Measure" >> MapShards(partial(measure, root=self.root), across=self.across)
             | "AllSizes" >> Gather()
         )
-        choices = {"root": self.root, "validation": self.validation, "shard_bytes": self.shard_bytes}
+        choices: dict[str, Any] = {"root": self.root, "validation": self.validation, "shard_bytes": self.shard_bytes}
 
         def plan_tasks(sizes: list[Shard], documents: list[Shard], verdicts: Shard) -> list[Writing]:
             return tasks(sizes, documents, verdicts, **choices)

@@ -1,6 +1,6 @@
 """Links in, pages out: where the answer to each link lies, in archives that are there or in those of a live crawl."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
 from typing import NamedTuple
@@ -11,8 +11,10 @@ import apache_beam as beam
 from pipeline import storage
 from pipeline.archive_index import REDIRECTS, ArchiveIndex, Entry, IndexArchives
 from pipeline.exclude import NO_EXCLUSIONS, Exclusions
+from pipeline.fetch.config import FetchConfig
+from pipeline.fetch.crawl import crawl_shard
 from pipeline.fetch.reasons import FetchDrop
-from pipeline.link_rules import judged
+from pipeline.link_rules import judged, url_drop
 from pipeline.schema import PAGE, Drop, LedgerRow, Link, Shard
 from pipeline.shards import MapShards, fingerprint, finished, read_table, shard_path, table_of, write_ledger, write_shard
 from pipeline.url import MAX_CHARS, Allowed
@@ -141,19 +143,34 @@ class FetchPages(beam.PTransform):
     """Finds the page behind every link.
 
     In: Shard of Link.  Out: Shard of Page, one for each; what it points to is read by `pipeline.archive.stored_record`.
-    `archives`: WARC files to replay; the network is never touched.
+    `archives`: WARC files to replay, and the network is never touched; None: a live crawl, as `fetch` says.
     """
 
     root: str
-    archives: list[str] = field(default_factory=list)
-    partitions: int = 16  # of the index; a power of two
+    archives: list[str] | None = None
+    fetch: FetchConfig | None = None
+    partitions: int = 16  # of links, and of the index; a power of two
     allow_private: tuple[str, ...] = ()
     excluded: Exclusions = NO_EXCLUSIONS
     across: int = 1  # shards in work at a time
     journal: str | None = None
 
     def expand(self, links: beam.PCollection) -> beam.PCollection:
-        numbered = list(enumerate(self.archives))
+        return self.crawled(links) if self.archives is None else self.replayed(links, self.archives)
+
+    def crawled(self, links: beam.PCollection) -> beam.PCollection:
+        assert self.fetch is not None, "a live crawl needs a FetchConfig"
+        rule = partial(url_drop, allowed=Allowed.parse(self.allow_private), excluded=self.excluded)
+        work = partial(crawl_shard, root=self.root, config=self.fetch, url_drop=rule, rules=fingerprint(self.excluded))
+        # All shards at once, so that one slow host never idles the crawl; the engine bounds the exchanges.
+        return (
+            links
+            | "SpreadLinks" >> beam.Reshuffle()
+            | "Crawl" >> MapShards(work, across=self.partitions, journal=self.journal)
+        )
+
+    def replayed(self, links: beam.PCollection, archives: list[str]) -> beam.PCollection:
+        numbered = list(enumerate(archives))
         index = (
             links.pipeline
             | "Archives" >> beam.Create(numbered, reshuffle=False)
@@ -164,6 +181,6 @@ class FetchPages(beam.PTransform):
         return (
             links
             | "WithIndex" >> beam.Map(Lookup, beam.pvalue.AsSingleton(index))
-            | beam.Reshuffle()
+            | "SpreadLinks" >> beam.Reshuffle()
             | "FindPages" >> MapShards(work, across=self.across, journal=self.journal)
         )
