@@ -29,7 +29,6 @@ COMMANDS = {
     "why": Command("dags.why", "what became of a URL"),
     "verify": Command("dags.verify", "recompute every hash and count of the manifest"),
     "try": Command("dags.try_page", "one page through extraction and rules"),
-    "remove": Command("dags.remove", "take documents out of a finished corpus"),
 }
 
 

@@ -15,7 +15,7 @@ REASONS: dict[str, tuple[type[StrEnum], ...]] = {
     "submissions": (SubmissionDrop,),
     "links": (LinkDrop,),
     "pages": (ReplayDrop, FetchDrop, LinkDrop),
-    "documents": (PageDrop, DocumentDrop),
+    "documents": (FetchDrop, PageDrop, DocumentDrop),
     "duplicates": (DuplicateDrop,),
 }
 
@@ -28,3 +28,20 @@ def sentences() -> dict[str, str]:
 
 def sentence_of(reason: str) -> str:
     return sentences().get(reason, "a reason of another version of webtext")
+
+
+def reasons_page() -> str:
+    """docs/reasons.md: every stage and its reasons, as the code has them."""
+    lines = ["# Stages and reasons", "", "Made from the code by `python -m dags.reasons > docs/reasons.md`.", ""]
+    told: set[type[StrEnum]] = set()
+    for stage, enums in REASONS.items():
+        lines += [f"## {stage}", "", "| reason | a record is dropped because |", "|---|---|"]
+        lines += [f"| `{reason.name}` | {reason.value} |" for enum in enums for reason in enum if enum not in told]
+        lines += [f"| as above: {enum.__name__} | |" for enum in enums if enum in told]
+        lines.append("")
+        told.update(enums)
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    print(reasons_page(), end="")
