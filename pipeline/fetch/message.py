@@ -5,31 +5,20 @@ the sandbox too.
 """
 
 import re
-import zlib
-from collections.abc import Callable, Iterable, Iterator
-from importlib.util import find_spec
-from typing import NamedTuple, Protocol
+from collections.abc import Iterable
+from typing import NamedTuple
 
-from pipeline.fetch.reasons import FetchDrop
+from pipeline.fetch.codings import DECOMPRESSORS
+from pipeline.fetch.reasons import FetchDrop, MessageError
 
 MAX_HEAD_BYTES = 262_144  # http.client gives up at 100 headers of 65,536; real heads stay under 16 kB
 MAX_LAYERS = 3  # gzip in gzip in gzip: nobody honest goes further
-PIECE_BYTES = 65_536
 
 _STATUS_LINE = re.compile(rb"HTTP/\d+(?:\.\d+)?[ \t]+(\d{3})(?:[ \t]|\r?\n|$)")
 _HEAD_END = re.compile(rb"\r?\n\r?\n")
 _CHUNK_SIZE = re.compile(rb"[ \t]*([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\r\n]*)?\r?\n")
 
 Headers = list[tuple[str, str]]
-
-
-class MessageError(Exception):
-    """An exchange that brought no page, as a reason and a detail for the ledger."""
-
-    def __init__(self, reason: FetchDrop, detail: str = "") -> None:
-        super().__init__(f"{reason.name}: {detail}" if detail else reason.name)
-        self.reason = reason
-        self.detail = detail
 
 
 class Head(NamedTuple):
@@ -85,124 +74,6 @@ def _header_fields(head: bytes) -> Headers:
     return fields
 
 
-class Decompressor(Protocol):
-    """Undoes one content encoding, never giving more than asked for at once."""
-
-    def pieces(self, data: bytes) -> Iterator[bytes]: ...
-    def finished(self) -> bool: ...
-
-
-class Gzip:
-    """gzip (members in a row, garbage after the last ignored, as browsers do) and deflate, with or without zlib header."""
-
-    def __init__(self, *, deflate: bool = False) -> None:
-        self._deflate = deflate
-        self._stream = zlib.decompressobj(zlib.MAX_WBITS if deflate else zlib.MAX_WBITS | 16)
-        self._first = True
-        self._rest = b""
-
-    def pieces(self, data: bytes) -> Iterator[bytes]:
-        data = self._rest + data
-        self._rest = b""
-        full = False
-        while data or full:
-            full = False
-            if self._stream.eof:
-                if self._deflate or not data.lstrip(b"\0"):
-                    return
-                if len(data) < 3:
-                    self._rest = data
-                    return
-                if data[:3] != b"\x1f\x8b\x08":
-                    return
-                self._stream = zlib.decompressobj(zlib.MAX_WBITS | 16)
-            try:
-                piece = self._stream.decompress(data, PIECE_BYTES)
-            except zlib.error:
-                if self._deflate and self._first:  # raw deflate, sent by old servers against RFC 9110
-                    self._first = False
-                    self._stream = zlib.decompressobj(-zlib.MAX_WBITS)
-                    continue
-                raise MessageError(FetchDrop.BAD_ENCODING, "broken deflate stream") from None
-            self._first = False
-            data = self._stream.unused_data if self._stream.eof else self._stream.unconsumed_tail
-            if piece:
-                yield piece
-            if not data and len(piece) == PIECE_BYTES and not self._stream.eof:
-                full = True  # zlib may hold output back although it took all input
-
-    def finished(self) -> bool:
-        return self._stream.eof
-
-
-class Brotli:
-    """br, where the brotli package is installed and can bound its output (1.2 and later)."""
-
-    def __init__(self) -> None:
-        import brotli
-
-        self._error = brotli.error
-        self._stream = brotli.Decompressor()
-
-    def pieces(self, data: bytes) -> Iterator[bytes]:
-        try:
-            piece = self._stream.process(data, output_buffer_limit=PIECE_BYTES)
-            while piece:
-                yield piece
-                piece = b"" if self._stream.is_finished() else self._stream.process(
-                    b"", output_buffer_limit=PIECE_BYTES
-                )
-        except self._error:
-            raise MessageError(FetchDrop.BAD_ENCODING, "broken brotli stream") from None
-
-    def finished(self) -> bool:
-        return bool(self._stream.is_finished())
-
-
-class Zstd:
-    """zstd with windows up to 8 MiB, as RFC 9659 asks of the web."""
-
-    def __init__(self, *, max_window: int = 8 << 20) -> None:
-        import zstandard
-
-        self._error = zstandard.ZstdError
-        self._stream = zstandard.ZstdDecompressor(max_window_size=max_window).decompressobj()
-
-    def pieces(self, data: bytes) -> Iterator[bytes]:
-        # A block grows at most 131,072 bytes and takes at least 4: fed by 64, the output stays under 2 MiB a step.
-        for start in range(0, len(data), 64):
-            if self._stream.eof:
-                return
-            try:
-                piece = self._stream.decompress(data[start : start + 64])
-            except self._error:
-                raise MessageError(FetchDrop.BAD_ENCODING, "broken zstd stream") from None
-            if piece:
-                yield piece
-
-    def finished(self) -> bool:
-        return bool(self._stream.eof)
-
-
-def _brotli_is_bounded() -> bool:
-    if find_spec("brotli") is None:
-        return False
-    import brotli
-
-    return hasattr(brotli.Decompressor, "can_accept_more_data")  # came with output_buffer_limit, in 1.2
-
-
-_DECOMPRESSORS: dict[str, Callable[[], Decompressor]] = {
-    "gzip": Gzip,
-    "x-gzip": Gzip,
-    "deflate": lambda: Gzip(deflate=True),
-}
-if find_spec("zstandard") is not None:
-    _DECOMPRESSORS["zstd"] = Zstd
-if _brotli_is_bounded():
-    _DECOMPRESSORS["br"] = Brotli
-
-
 class BodyDecoder:
     """Undoes the content encodings of a body, piece by piece, and stops at `max_bytes`.
 
@@ -215,9 +86,9 @@ class BodyDecoder:
         if len(names) > MAX_LAYERS:
             raise MessageError(FetchDrop.BAD_ENCODING, f"{len(names)} layers of compression")
         for name in names:
-            if name not in _DECOMPRESSORS:
+            if name not in DECOMPRESSORS:
                 raise MessageError(FetchDrop.BAD_ENCODING, f"encoding={name[:40]}")
-        self._layers = [_DECOMPRESSORS[name]() for name in reversed(names)]
+        self._layers = [DECOMPRESSORS[name]() for name in reversed(names)]
         self._max_bytes = max_bytes
         self._keep = max_bytes if keep is None else keep
         self._kept: list[bytes] = []

@@ -31,6 +31,15 @@ class FetchDrop(StrEnum):
     BROKEN_RECORD = "the archive record is cut short or malformed"
 
 
+class MessageError(Exception):
+    """An exchange that brought no page, as a reason and a detail for the ledger."""
+
+    def __init__(self, reason: FetchDrop, detail: str = "") -> None:
+        super().__init__(f"{reason.name}: {detail}" if detail else reason.name)
+        self.reason = reason
+        self.detail = detail
+
+
 # A later run may find these mended; `--retry-failed` asks again.
 PASSING = frozenset({
     FetchDrop.ROBOTS_UNREACHABLE,
