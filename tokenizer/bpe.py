@@ -13,8 +13,7 @@ import numpy as np
 from tokenizer import files
 from tokenizer.documents import Documents, batches, joined
 from tokenizer.encoder import Encoder, Merges
-from tokenizer.pattern import PATTERN
-from tokenizer.unicode_classes import class_of_scalar
+from tokenizer.words import scan_fingerprint
 
 SMALLEST_VOCAB = 257  # the 256 bytes and the end-of-text token
 LARGEST_VOCAB = 1 << 16  # ids are uint16, in memory and in token shards
@@ -39,6 +38,9 @@ class Tokenizer:
         self._lookup = Merges(self.merges)
         self._idle: list[Encoder] = []  # encoders keep what they have seen, one thread at a time
 
+    def __reduce__(self) -> tuple:
+        return type(self), (self.merges,)  # caches stay behind when it is sent to another process
+
     # ---- what it is ----
 
     @property
@@ -60,9 +62,8 @@ class Tokenizer:
     def fingerprint(self) -> str:
         """SHA-256 of what decides about ids: merges, pattern, character classes, special token."""
         digest = hashlib.sha256()
-        for part in (files.merges_text(self.merges), PATTERN, files.END_OF_TEXT):
+        for part in (files.merges_text(self.merges), files.END_OF_TEXT, scan_fingerprint()):
             digest.update(part.encode() + b"\0")
-        digest.update(class_of_scalar().tobytes())
         return digest.hexdigest()
 
     def truncated(self, size: int) -> Self:

@@ -1,7 +1,7 @@
 """What each Unicode scalar is to GPT-2's pattern: other, letter, number or white space.  A frozen table.
 
-Made by `python -m tokenizer.make_unicode_classes` from regex 2026.11.15; do not edit.  It agrees with tiktoken 0.14 on all
-1,112,064 scalars (tests/tokenizer/test_unicode_classes.py).  Surrogates are "other".
+Made by `python -m tokenizer.make_unicode_classes` from regex 2025.9.18, Unicode 16; do not edit.  It agrees with tiktoken 0.14
+on all 1,112,064 scalars (tests/tokenizer/test_unicode_classes.py).  Surrogates are "other".
 """
 
 import base64
@@ -14,30 +14,29 @@ OTHER, LETTER, NUMBER, SPACE = range(4)
 
 # Runs of equal class as lines "length class", compressed.
 _RUNS = """
-c-pO5S(fA|4E(QC)Df(O?fw_*L?UECI;&>-
-^_NME0d1j>a(rK3<y*d}zXmi1We%=y{%WrQ*Khi&7`&!^5!W>s_9S2X`i9nTu_xPj&dGYmf(g9Q(qAK;>v>M8UC4LD8hi3sZ)~5}ljqlIMNMBw{&KFr)
-}Y558LyE^T`RuoY5TdI(mKZ`OvtuwJ5ScBE1f$sL2J5J&xtYeHOhL^uwpKkb%3qdB$zignY-;0+bB+w`R!Pn>3VI4<cYCagr)^vD?-
-EZ4K&$s5uLk~si30i`{gL>^9v_kFn(P#J!y_{sW>2AYTG<CAW4mq55a!b#=g4SZwlQ%p2rVQp~HvTeav#Ad82W7)yKWdlcK`#Ap>k;M*US$Pn*m2Nk4Z
-qaB`ZZAW1?%?|g<zn#X!UcrsM(4sT)Imk^tVBFt*`y_%OKx#RZT<i4fQANRgKX(pesX~u+Y4<?OB-`udI6>UYU?KjqbbuFR}t-
-+ge=<~9s1WMQ)G{X&H(TMmS57r3))Z;}cgHzCR`hxP_z)pe4vQU!!BBApsAUAA7H{e}3dwx?>0Ooj>1bLx5fwbxBzD3|KbPpLc(uQRB<pWOgyq**P`Ad
-SvN;}@v1^{Nq?&aU+FTDmbx!~23j_v3hiD%I%SSt}-
-Y|3tMB11kJf%H8_l3jLgQY=JE3Y7qQXw;3(dCJlWENY6;L+kBAuD2{Lw?|&tr%W>n*acCbnf9e2PAzGh>EG`~aFbzqpdmJUmO>*L-Z{bMH2}pF-
-{X={k^O*CBGD-
-_u3akQe?0&&oN!q7Hz`|BMrOEdp6F*>9#4t5ln)6p&r9~c96;q^A(@LgYRHNonR;E!t|n536k2i^7x?Pvhf{Gz7+ka*q>CN`ilBQSPFWvn1~poVy-eC^
-My<v`yXV7~&p51`*N}Lc93W{4XvPwee?pT|Grz3aRoh{c|MTpCM6C+l2ZHnDTr(^19(zl01%TuXIj*G0l3{RY_y(^?wOx8-
-Tuw1NopPnrso?Z(+;ekTEy>lH4F8PvD!iNPfU{M24I>?BaK~_RK*>65gexHmyJTO`8!UICa_4<nj%!kvyJWaF5MWI}Ob3zj6&)aF`<ita&}foyKT}-
-Ua;-;9rVlxKd!`=YV>vOFGoCo1D<AP>0!aol<W$P&lb=ui93Dh^&`$ESx1%&s3vR-
-&lv?4W#r(Ghz+R^Aj>8~GdEzLM%gO`!+)ZW4z!X~rth(azR+;D(#UpK25*v*l>RCcQln**YqVOymw?nF+ao#s<XA$aUZCFVQ_*H2jfo$HY@IHZp9hcgw
-C_TJa>9C4fUb)6`Tf(0sOG`Z%^gLdj;`AHT7x%*A80fW1s}epyl;wOXQhr_`+ipVOq|CT{hp$7$%GqP9Cc{LY(TB_(F3Su5;)fA=l#LUR9X7Km%TgBes
--*PIcg)kvU3EGR63SAo=zf$0VNsV1$UFRIYYHut<q8X{qfF@Q0_H{){_h~hNmP@i;712EO~EZmHDeIPGw%xe0!*o(O~mg^vcq8B^yrTDd|Rr*7f=$olS
-kbJ$vFyle@82saS&m(t^8K(3FeL@BTvr$a%so8eV_%2@NRdY`gQ?JZrbDm(B#^Rd5(GwH4fdyTmrEu4*YePE}+PiBp=F;EpQAi+s2G3cK)lb!QGMoIvY
-FKh+Ph>jX`laQj&pI2~Y+}2_`An-}J`UQO!oKp8dBaWbkpR+jq3-+d@x+4Qzdz3jJI5wr-ubDtMXM^wUeghC8adc~bSuNgw^pP8!~mjTq^^U1<{;XKRl
-Ra<QPcZLO6EiW*4_nzrzzAh4aHx-D4^(c);^@<nu(jm-4K502xN&0FW79+eUyJCQ!wA_~Mv!OoO!$lcT!HLh-
-SuGj7M6LGAb94m2nZeo-$hDf94JTp<&yk)doQ7vGp!og(>u$E%nwDwei-agwbx0edWC~wV-Hs0DBv4<lGikBN`DYd`&u0O4O=76+VJ#I22;07QdHn0$F
-nTA=cnVPGf?In#A>U%Zm4Y6nj8D%Gm!*a6oZ?k;6MnbZ;&g*EoH#IV&JzM``=3}{B<qaZ$M31clP5oA(des=MEFalEY>CsjTn~CeM?aDdWDQ(CTX7Jtm
-ZMG7Px<=+@#P@?QSn66ipx0=`ZqIxrQ&WpOl0>=z+(x68Z)XM-
-4*_4h}ANGjMfwHp|S_R8Z7cw7_l81j5Vq)8e34w;Ylr3N=T~AnhTvLV(ye39|!fTJ)!T7Rl`h$PA~q!nk1#wAoD1oX=pz6jTWCJ-
-F0UDhd;9Pr#8}W2mJCpzdK`AKix05LOZ%pWqaYx5NmI=ep8pr2>~~&VI0#W{*x=MMRQhLWVGt!R;yE9yL!3I21A1Cs<lgGbWcPi=4rj~n0e$6weT_0
+c-o~|TcYeJ2>d^*I7^72sQcg8v_KKG(|u>|d?jrRkyjPa^Y{8`zx-3i>!z%mwr;Lp`suG5lHc+pxOpwxCKA7ydM&p1^-
+l5MtXI<ewZ{I87z=n(+j!m8wV&2f)dQJC?9nStf1+|;S6XkU9g^PQ{N~z!`OSzYJYRRJwFurCE*9dd>ZSs^pK^V%E*sS)i3+S${ZwmV&iwi2Pdaw2?VP
+?;wv(@us;)z&gqVsi@p^Z<u<DQXBY9zNo+!)muN`68cn20#8>~llNomV4t)}-qK>YO!U%KFQ@fDa59wHc}C!4SvlHV-
+A$&8#o0(qkMwtM)w>$mUG!<EYsJN^EQ2hTduJfi8N?Dk}+aD3<hpQuy+Xs9RQe0{RdoduMF#tp<t3D}*^6iMsY&qzyx$t~bDorf#2St!y=a_ot32`Q&#
+hU$H5QNPN*o-A|vc(V*4x=)wZ@|1`z?dYDZDsQ?x@l9pGYKW$s`sCi^KncsRkv)t}GxB>rcqf3b9uLA8l#-s(8zsvIW-
+@JN)1y(g`BIQN#FQKGE_{2vBPjuMK68S+upL9&baWHJBb~J+9cs`8=kTQiPV#y^7yk8|1r}@lcp@DDOorVa-
+x@DN0+~#4QL<5qCWwtamtws|c99ypBZw6F$_%6*amP7imyo6@+ES_n(8HqUY|2YYC-
+A5mrXE)B7dT$oneT|aa!jdZDqt4{LRoar9eJu`t*(DRS3#Ie<$;de99fGRWO#FeuGat*HT;M}!bJK5P6?u`z#lzS#(y~gFoJNd6;UnwNKU3)Dqvxpd3j
+tp@{&IgVqWJQeK~>J!^WZ^W~jlQKfLVf6`iDF3>4bVG`29i$`MtRAqFRHN3~TRGOED%fSl$p){JV!nZ2!gQ@tu$dJZGR*U^;mSi`2U@#I8xmXKz;j`R&
+qn&iS#a;)~lDgWg<fQeNqj2{qAtLR#^Kzs7J;uQ!Y$+7cFhHM!JXN}+>PgRvNf^sP(?TSk0)MeoGY~E{Yo3s?`R1^S3sS4puG7)Wpup#h)rLg2E2bTD^
+W`q)FOr-~=8&PG*$<<pSz#hqJg?9H2*M<sI6Ec^hva%fmsHbw(TLi3B&1js-
+(l+wFG@o)kk<)qPS|nmFGi5vTixS+@kzcA1XLJL}mJCPv`V`+0QKbfex1gZ_g;IJHDFi03+BwyxaV&wfmzsItBT%3{6)Qn%?V$?YU8Jm_1{FqmEx<-
+?QR)@lW7)jJdN;o`v<1Y-A8ZH4FuIM?AvDW8&l^6|Otro?yi*$rt=3Tul16Do)G-
+Wf_|(0%v^4h~!n;{=(lIpWh~uDZmZOwjpRZQyj2qm&2*c*Msh9UyEn=XQtmjj=@_h$y(zu{FCBoqcVjL!}lqzeP$uB`S^?|`7V##4JerQ3D_Hp5|p=b7
+Fb6e@L1l_%|#|0j#@SXX}Yiq&Kqb0zK4rW5jX$SHpOinxi9I2yA7#^}3Jc6h<$fBg7s?hLb0Em{pN>N=4h-SR&sosDff~u*|dm%aCCYyN-
+LwdUXBZvUdSer>-if-NfT%5ots^6*t>?~xYa%YWJOjh#cevb0Ypf-@-
+J>x*jZECeVsmWcRYO{6l6ipf$n{sz>39zCgu*c!BfE_grf9N^3BvEASTRB`p@?VV#?l}aISSy09n9EtTRZY|m+EIXN0l+9sockOjFW8N)gV=+Q*Rai%j
+3S(6d#`NvRzj)4_}j2XV1H$39no3kK<;L>&uD=W8lFlX*2z;cZaE5h+B)vj9``t|Ur7khbDmd@0>WXnZ}XH$3JJo3r8Q~GoYBd)tbL3#?x=~$(}Zi(<A
+omLg-1TZ%#!8Y8Wq;&0=Aj(e6vw>t#zx%hHPhCAfg@ObOtbzDImu(73@VrWcFMC9uplwxbmE+H=2%lWuzwZj=-
++0+ypfqzs)21e49{&48sMqA2(Q*G{K^~h13q10-$2|yvrCJrd=@|fE6XWGO0&4sX3)6t_`a&1`<m1drZ#!^EL{dCHqTT$88`D*i&dU7w}~k>^LH-
+*tyMw%eXC4t&NM}lHI8sQZCa&j;IsLG2AZ)>;-6^Ed%tEb_{ODX@GIyZ#ydQ9#M-LirR+iIbQzf3NWKtR8GP!q#ubYWr-
+(<Ax*fRtGAc{(H`zGq_JHJRJ64tq@Ip?F?yV;nAy+1>y5M~&Jkslj0A2sMou+0rl<HfXw?8+qAo^HT4v2(eXB6fuIM^R_2EyU`fW7xrw{z$dcJq2UHx>
+vpyGZ^cG~v9<_kJ8=;N*oF5_G3+71}Vl!kVWqBLw>0=s+dK_X&1s#r;>d)lS$n2b`g+7xVFgI}(_{sFYQ7IX
 """
 
 

@@ -5,13 +5,16 @@ A word of at most 15 bytes is packed into two 64-bit numbers, (bytes 0-7) and (b
 open table; longer ones are compared by hash, length and bytes in a second one.
 """
 
+import hashlib
 from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
 
 from tokenizer.machine import aligned, kernel, load64, prefetch
+from tokenizer.pattern import PATTERN
 from tokenizer.scanner import SLACK, Chunk, Scanner
+from tokenizer.unicode_classes import class_of_scalar
 
 SHORT = 15  # bytes: the longest packed word
 AHEAD = 16  # words whose row is asked for before it is needed: benchmarks/tokenizer_train.py, 8 to 32 are alike
@@ -249,3 +252,8 @@ class WordCounter:
         ends[short:] = self._starts[1 : long + 1] + middle
         counts[short:] = self._amounts[:long]
         return WordCounts(text[: middle + size].copy(), ends, counts)
+
+
+def scan_fingerprint() -> str:
+    """SHA-256 of what decides how text is cut into words: counts made under another one cannot be added to these."""
+    return hashlib.sha256(PATTERN.encode() + b"\0" + class_of_scalar().tobytes()).hexdigest()
