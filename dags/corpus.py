@@ -47,24 +47,29 @@ __all__ = ["ERRORS", "add_arguments", "corpus_dag", "parse", "run"]
 
 def corpus_dag(root: beam.Pipeline, config: CorpusConfig, options: RunOptions) -> beam.PCollection:
     """The whole way: submissions -> links -> pages -> documents -> verdicts -> shards -> manifest."""
-    where: dict[str, Any] = {"root": options.output, "across": options.workers, "journal": options.journal}
+    where: dict[str, Any] = {"root": options.output, "journal": options.journal}
+    spread: dict[str, Any] = {"across": options.workers, **where}
     links_config = link_config(config, options)
     text = ExtractConfig(config.extractor, config.language, config.rules)
     sizes: dict[str, Any] = {"validation": config.validation, "shard_bytes": config.shard_bytes}
+    cut = {"partitions": links_config.partitions}
     private: dict[str, Any] = {"allow_private": config.allow_private, "excluded": links_config.exclude}
 
-    dumps = root | ReadSubmissions(options.dumps)
-    links = dumps | SelectLinks(config=links_config, min_score_age_h=options.min_score_age_h, **where)
-    pages = links | FetchPages(
-        archives=options.archives, fetch=fetch_config(config, options), partitions=links_config.partitions, **private, **where
-    )
-    documents = pages | ExtractText(config=text, workers=options.workers, root=options.output, journal=options.journal)
-    verdicts = documents | DropDuplicates(rule_named(config.dedup), against=options.against, **where)
-    shards = (documents, verdicts) | WriteCorpus(clusters_path=clusters_path, **sizes, **where)
+    made: list[beam.PCollection] = []
 
-    everything = (links, pages, documents, verdicts, shards) | "EveryStage" >> beam.Flatten()
+    def after(shards: Any, stage: beam.PTransform) -> beam.PCollection:
+        made.append(shards | stage)  # the manifest counts what every stage has made
+        return made[-1]
+
+    dumps = root | ReadSubmissions(options.dumps)
+    links = after(dumps, SelectLinks(config=links_config, min_score_age_h=options.min_score_age_h, **spread))
+    pages = after(links, FetchPages(archives=options.archives, fetch=fetch_config(config, options), **cut, **private, **spread))
+    documents = after(pages, ExtractText(config=text, workers=options.workers, **where))
+    verdicts = after(documents, DropDuplicates(rule_named(config.dedup), against=options.against, **spread))
+    after((documents, verdicts), WriteCorpus(clusters_path=clusters_path, **sizes, **spread))
+
     inputs = [*options.dumps, *(options.archives or [])]
-    return everything | WriteManifest(root=options.output, inputs=inputs, config=config.as_json())
+    return made | beam.Flatten() | WriteManifest(root=options.output, inputs=inputs, config=config.as_json())
 
 
 def run(options: argparse.Namespace) -> int:

@@ -45,15 +45,13 @@ def ledger_batches(root: str, manifest: dict[str, Any]) -> Iterator[pa.RecordBat
 
 def funnel_lines(manifest: dict[str, Any], *, reasons: int = 4) -> list[str]:
     """The way from submissions to kept documents, a line a step with its most frequent reasons."""
-    nouns = {
-        "submissions": "submissions", "links": "links", "pages": "pages", "documents": "documents",
-        "duplicates": "unique", "corpus": "kept",
-    }  # fmt: skip
+    nouns = {"duplicates": "unique", "corpus": "kept"}
     first = manifest["stages"][0]
     lines = [f"{'read':<12}{first['in']:>12,}"]
     for stage in manifest["stages"]:
         top = sorted(stage["dropped"].items(), key=lambda pair: (-pair[1], pair[0]))
         told = ", ".join(f"{name} {count:,}" for name, count in top[:reasons])
         more = f" and {len(top) - reasons} more reasons" if len(top) > reasons else ""
-        lines.append(f"{nouns[stage['name']]:<12}{stage['kept']:>12,}" + (f"   less {told}{more}" if told else ""))
+        less = f"   less {told}{more}" if told else ""
+        lines.append(f"{nouns.get(stage['name'], stage['name']):<12}{stage['kept']:>12,}{less}")
     return lines

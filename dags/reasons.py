@@ -1,8 +1,10 @@
 """Every reason for which a record is dropped, and the sentence people read."""
 
+import importlib
 from enum import StrEnum
 from functools import cache
 
+from pipeline import STAGES, Stage
 from pipeline.dedup import DuplicateDrop
 from pipeline.documents.document import DocumentDrop
 from pipeline.dump import SubmissionDrop
@@ -20,10 +22,20 @@ REASONS: dict[str, tuple[type[StrEnum], ...]] = {
 }
 
 
+def reasons_of(stage: Stage) -> tuple[type[StrEnum], ...]:
+    """The reasons of a stage: as above, or every `...Drop` that its module defines."""
+    if stage.name in REASONS:
+        return REASONS[stage.name]
+    defined = vars(importlib.import_module(stage.module)).values()
+    enums = (found for found in defined if isinstance(found, type) and issubclass(found, StrEnum))
+    return tuple(found for found in enums if found.__name__.endswith("Drop"))
+
+
 @cache
 def sentences() -> dict[str, str]:
     """The sentence of each reason, by name."""
-    return {reason.name: reason.value for enums in REASONS.values() for enum in enums for reason in enum}
+    stages = (stage for stage in STAGES.values() if stage.name)
+    return {reason.name: reason.value for stage in stages for enum in reasons_of(stage) for reason in enum}
 
 
 def sentence_of(reason: str) -> str:

@@ -10,8 +10,9 @@ import pyarrow.compute as pc
 
 from dags.finished_corpus import corpus_batches, ledger_batches, manifest_of, root_of
 from dags.reasons import sentence_of
+from pipeline import stage_names
 from pipeline.link_rules import link_id
-from pipeline.schema import STAGES, PipelineError
+from pipeline.schema import PipelineError
 from pipeline.url import Allowed, UrlError, canonical
 
 ERRORS = (PipelineError,)
@@ -53,7 +54,8 @@ def story(url: str, *, root: str, manifest: dict[str, Any]) -> Iterator[str]:
     keys = {row["key"] for row in ledger if row["key"]} | ({key} if key else set())
     columns = ["id", "url", "karma", "submission_id", "subreddit", "language", "words", "cluster_size"]
     kept = list(rows_kept(keys, root=root, manifest=manifest, columns=columns))
-    for row in sorted(ledger, key=lambda row: (STAGES.index(row["stage"]), row["reason"], row["detail"])):
+    order = stage_names()
+    for row in sorted(ledger, key=lambda row: (order.index(row["stage"]), row["reason"], row["detail"])):
         yield told(row)
         if row["stage"] == "duplicates":
             keeper = next(rows_with_id(row["kept"], root=root, manifest=manifest), None)

@@ -12,9 +12,9 @@ from typing import Any
 
 import apache_beam as beam
 
-from pipeline import storage
+from pipeline import stage_names, storage
 from pipeline.card import dataset_card
-from pipeline.schema import STAGES, Shard, ShardError
+from pipeline.schema import Shard, ShardError
 from pipeline.shards import Gather, LedgerFile, read_metadata
 
 SCHEMA = "webtext-corpus/1"
@@ -41,7 +41,7 @@ def stage_counts(shards: Iterable[Shard]) -> tuple[list[dict[str, Any]], list[Le
     for file in ledger.values():
         dropped[file.name.rpartition("-")[0]].update(file.dropped)
     stages = []
-    for stage in STAGES:
+    for stage in stage_names():
         entered, kept, lost = counts[f"{stage}_in"], counts[f"{stage}_kept"], sum(dropped[stage].values())
         if entered != kept + lost:
             raise ShardError(

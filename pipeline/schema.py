@@ -77,8 +77,6 @@ class LedgerRow(NamedTuple):
     kept: str | None = None
 
 
-STAGES = ("submissions", "links", "pages", "documents", "duplicates", "corpus")
-
 LINK = pa.schema([
     ("id", pa.string()),
     ("key", pa.string()),
