@@ -58,15 +58,24 @@ WANT = {
 }
 
 
-def test_every_bad_manner_ends_with_its_reason(web, crawl, monkeypatch):
+SLOW = ("slow-head", "slow-body")
+
+
+@pytest.mark.slow
+def test_slow_heads_and_slow_bodies_meet_the_deadline(web, crawl):
+    urls = [web.url(1, f"/bad/{name}") for name in SLOW]
+    assert set(crawl(urls, deadline_s=2.5).values()) == {"DEADLINE"}
+
+
+def test_every_other_bad_manner_ends_with_its_reason(web, crawl, monkeypatch):
     monkeypatch.setattr("pipeline.fetch.visit.BACKOFF_S", 0.05)
 
     def no_wikipedia(url: str) -> Drop | None:
         return Drop(FetchDrop.TOO_LARGE) if "wikipedia.org" in url else None
 
     assert set(WANT) == set(BAD)
-    urls = {name: web.url(1, f"/bad/{name}") for name in BAD if name != "503-later"}
-    outcomes = crawl(urls.values(), url_drop=no_wikipedia, max_failures=1000)
+    urls = {name: web.url(1, f"/bad/{name}") for name in BAD if name != "503-later" and name not in SLOW}
+    outcomes = crawl(urls.values(), url_drop=no_wikipedia, max_failures=1000, deadline_s=20, idle_timeout_s=10)
     found = {name: outcomes[url] for name, url in urls.items()}
     assert found == {name: WANT[name] for name in urls}
     assert "/secret/redirected" not in web.log.paths()
