@@ -52,7 +52,7 @@ def corpus_dag(root: beam.Pipeline, config: CorpusConfig, options: RunOptions) -
     links_config = link_config(config, options)
     text = ExtractConfig(config.extractor, config.language, config.rules)
     sizes: dict[str, Any] = {"validation": config.validation, "shard_bytes": config.shard_bytes}
-    cut = {"partitions": links_config.partitions}
+    cut: dict[str, Any] = {"partitions": links_config.partitions}
     private: dict[str, Any] = {"allow_private": config.allow_private, "excluded": links_config.exclude}
 
     made: list[beam.PCollection] = []
