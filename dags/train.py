@@ -5,6 +5,7 @@ A run that was stopped or killed is taken up by the same command and ends with t
 """
 
 import argparse
+import os
 import sys
 from dataclasses import fields, replace
 from pathlib import Path
@@ -45,18 +46,34 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", required=True, choices=SIZES, help="size")
     parser.add_argument("--output", type=Path, metavar="DIR", help="where checkpoints go (default: model beside --tokens)")
     parser.add_argument("--vocab", type=Path, metavar="DIR", help="vocabulary, for samples (default: vocab beside --tokens)")
-    parser.add_argument("--weights", type=Path, metavar="DIR", help="begin with the weights of this checkpoint or Hugging Face folder")
-    parser.add_argument("--parallel", choices=("ddp", "fsdp"), default="ddp", help="how torchrun's processes share the work (default: ddp)")
+    parser.add_argument(
+        "--weights", type=Path, metavar="DIR", help="begin with the weights of this checkpoint or Hugging Face folder"
+    )
+    parser.add_argument(
+        "--parallel", choices=("ddp", "fsdp"), default="ddp", help="how torchrun's processes share the work (default: ddp)"
+    )
     parser.add_argument("--compile", action=argparse.BooleanOptionalAction, help="compile the blocks (default: on CUDA)")
     parser.add_argument("--threads", type=int, metavar="N", help="processor threads (default: the checkpoint's, else all)")
-    parser.add_argument("--eval-every", type=int, metavar="N", help="steps between two evaluations (default: an eighth of --steps, at most 250)")
-    parser.add_argument("--eval-tokens", type=int, metavar="N", default=2**20, help="validation tokens used, at most (default: 1,048,576)")
-    parser.add_argument("--save-every", type=int, metavar="N", help="steps between two checkpoints (default: a quarter of --steps, at most 1,000)")
-    parser.add_argument("--keep", type=int, metavar="N", default=3, help="newest checkpoints kept; the best is kept besides (default: 3)")
+    parser.add_argument(
+        "--eval-every", type=int, metavar="N", help="steps between two evaluations (default: an eighth of --steps, at most 250)"
+    )
+    parser.add_argument(
+        "--eval-tokens", type=int, metavar="N", default=2**20, help="validation tokens used, at most (default: 1,048,576)"
+    )
+    parser.add_argument(
+        "--save-every", type=int, metavar="N", help="steps between two checkpoints (default: a quarter of --steps, at most 1,000)"
+    )
+    parser.add_argument(
+        "--keep", type=int, metavar="N", default=3, help="newest checkpoints kept; the best is kept besides (default: 3)"
+    )
     recipe = parser.add_argument_group("recipe", "A checkpoint of another recipe is refused.  Defaults for tiny / gpt2.")
     for field in fields(Recipe):
         flag, defaults = "--" + field.name.replace("_", "-"), [getattr(RECIPES[size], field.name) for size in ("tiny", "gpt2")]
-        shown = f"{defaults[0]:,} / {defaults[1]:,}" if isinstance(defaults[0], (int, float)) and defaults[0] != defaults[1] else defaults[0]
+        shown = (
+            f"{defaults[0]:,} / {defaults[1]:,}"
+            if isinstance(defaults[0], (int, float)) and defaults[0] != defaults[1]
+            else defaults[0]
+        )
         more: dict[str, Any] = {"help": f"{HELP[field.name]} (default: {shown})"}
         if field.type is bool:
             more["action"] = argparse.BooleanOptionalAction
@@ -74,21 +91,33 @@ def run(options: argparse.Namespace) -> int:
         if getattr(options, name) is not None and getattr(options, name) < 1:
             raise ModelError(f"--{name.replace('_', '-')} is {getattr(options, name)}, expected at least 1")
 
-    from model.train import Run, train  # torch takes seconds to import, --help should not
+    # Threads that wait by spinning take the processor from one another where it is shared: 4 times the work for `tiny`.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    from model.run import Run  # torch takes seconds to import, --help should not
+    from model.train import train
 
     root = options.tokens.parent
     where = Run(
-        tokens=options.tokens, output=options.output or root / "model", vocab=options.vocab, weights=options.weights,
-        parallel=options.parallel, compile=options.compile, threads=options.threads,
-        eval_every=options.eval_every or min(250, max(1, recipe.steps // 8)), eval_tokens=options.eval_tokens,
-        save_every=options.save_every or min(1000, max(1, recipe.steps // 4)), keep=options.keep,
+        tokens=options.tokens,
+        output=options.output or root / "model",
+        vocab=options.vocab,
+        weights=options.weights,
+        parallel=options.parallel,
+        compile=options.compile,
+        threads=options.threads,
+        eval_every=options.eval_every or min(250, max(1, recipe.steps // 8)),
+        eval_tokens=options.eval_tokens,
+        save_every=options.save_every or min(1000, max(1, recipe.steps // 4)),
+        keep=options.keep,
     )
     outcome = train(where, recipe=recipe, size=options.model, stream=sys.stderr)
     if outcome.signal is not None:
         print(f"webtext train: stopped at step {outcome.step:,}; run the same command again to go on", file=sys.stderr)
         return 128 + outcome.signal
-    print(f"validation loss {outcome.first_validation_loss:.4f} before, {outcome.validation_loss:.4f} after {outcome.step:,} steps"
-          + (f", best {outcome.best['validation_loss']:.4f} at step {outcome.best['step']:,}" if outcome.best else ""))
+    print(
+        f"validation loss {outcome.first_validation_loss:.4f} before, {outcome.validation_loss:.4f} after {outcome.step:,} steps"
+        + (f", best {outcome.best['validation_loss']:.4f} at step {outcome.best['step']:,}" if outcome.best else "")
+    )
     print(f"loss curve: {outcome.curve}")
     if outcome.sample:
         print(f"sample:\n{indented(outcome.sample)}")

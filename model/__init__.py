@@ -7,7 +7,7 @@ from model.config import SIZES, GPT2Config
 if TYPE_CHECKING:
     from model.network import GPT2
 
-__all__ = ["SIZES", "GPT2", "GPT2Config"]
+__all__ = ["GPT2", "SIZES", "GPT2Config"]
 
 
 def __getattr__(name: str) -> Any:

@@ -75,7 +75,9 @@ def save(directory: Path, *, weights: dict[str, torch.Tensor], moments: dict[str
         shutil.rmtree(partial, ignore_errors=True)
         kept = checkpoints(directory)
         last = f"The last one, {kept[-1].name}, is whole" if kept else "There is none before it"
-        raise CheckpointError(f"{final}: cannot be written ({error}). {last}. Free some space and run the same command again.") from error
+        raise CheckpointError(
+            f"{final}: cannot be written ({error}). {last}. Free some space and run the same command again."
+        ) from error
     return final
 
 
@@ -99,7 +101,9 @@ def read_state(path: Path) -> dict[str, Any]:
     try:
         state = json.loads((path / STATE).read_text())
     except (OSError, ValueError) as error:
-        raise CheckpointError(f"{path / STATE}: cannot be read ({error}). Delete {path} to go on from the checkpoint before it.") from error
+        raise CheckpointError(
+            f"{path / STATE}: cannot be read ({error}). Delete {path} to go on from the checkpoint before it."
+        ) from error
     if state.get("schema") != SCHEMA:
         raise CheckpointError(f"{path}: schema is {state.get('schema')}, this version reads {SCHEMA}.")
     return state
@@ -139,7 +143,9 @@ def only_trainer(directory: Path) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise CheckpointError(f"{directory}: another process is training here. Wait for it, or give another --output.") from error
+            raise CheckpointError(
+                f"{directory}: another process is training here. Wait for it, or give another --output."
+            ) from error
         yield
 
 

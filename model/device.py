@@ -2,10 +2,22 @@
 
 import torch
 
-# Dense bfloat16 peak in FLOP/s, from the makers' data sheets.  A name not here gives "unknown": nanoGPT divides everything by the A100's.
+# Dense bfloat16 peak in FLOP/s, from the makers' data sheets.
+# A name not here gives "unknown": nanoGPT divides everything by the A100's.
 PEAK_FLOPS = {
-    "V100": 125e12, "T4": 65e12, "A100": 312e12, "A10": 125e12, "L4": 121e12, "L40": 181e12, "RTX 3090": 71e12,
-    "RTX 4090": 165e12, "H100 PCIe": 756e12, "H100": 989e12, "H200": 989e12, "GH200": 989e12, "B200": 2250e12,
+    "V100": 125e12,
+    "T4": 65e12,
+    "A100": 312e12,
+    "A10": 125e12,
+    "L4": 121e12,
+    "L40": 181e12,
+    "RTX 3090": 71e12,
+    "RTX 4090": 165e12,
+    "H100 PCIe": 756e12,
+    "H100": 989e12,
+    "H200": 989e12,
+    "GH200": 989e12,
+    "B200": 2250e12,
 }
 
 DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}

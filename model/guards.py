@@ -46,6 +46,6 @@ class Guard:
         """Raises when too many steps in a row were bad: the weights are still those of the last good one."""
         if self.in_a_row >= MOST_IN_A_ROW:
             raise ModelError(
-                f"the last {self.in_a_row} steps, up to step {step}, were skipped ({why}): the run has diverged. The weights are still "
-                "sound and saved. Lower --lr, or use --precision fp32, in another --output."
+                f"the last {self.in_a_row} steps, up to step {step}, were skipped ({why}): the run has diverged. "
+                "The weights are still sound and saved. Lower --lr, or use --precision fp32, in another --output."
             )

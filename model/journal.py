@@ -19,7 +19,9 @@ PRINT_EVERY_S = 15.0  # into a file or a pipe
 class Journal:
     """Records the steps of one run in its folder."""
 
-    def __init__(self, directory: Path, *, stream: TextIO, steps: int, tokens_per_step: int, flops_per_step: float, peak: float | None) -> None:
+    def __init__(
+        self, directory: Path, *, stream: TextIO, steps: int, tokens_per_step: int, flops_per_step: float, peak: float | None
+    ) -> None:
         self.directory, self.stream, self.steps = directory, stream, steps
         self.tokens_per_step, self.flops_per_step, self.peak = tokens_per_step, flops_per_step, peak
         self.path = directory / "metrics.jsonl"
@@ -68,8 +70,10 @@ class Journal:
         per_step = (now - started) / max(1, step - first)
         speed = self.tokens_per_step / per_step if per_step else 0.0
         mfu = f"{self.flops_per_step / per_step / self.peak:.1%}" if self.peak and per_step else "unknown"
-        line = (f"step {step:,}/{self.steps:,}  loss {loss:.4f}  smoothed {self.smoothed:.4f}  lr {lr:.2e}  "
-                f"{speed:,.0f} tokens/s  MFU {mfu}  {_clock(per_step * (self.steps - step))} left")
+        line = (
+            f"step {step:,}/{self.steps:,}  loss {loss:.4f}  smoothed {self.smoothed:.4f}  lr {lr:.2e}  "
+            f"{speed:,.0f} tokens/s  MFU {mfu}  {_clock(per_step * (self.steps - step))} left"
+        )
         self.stream.write(f"\r{line:<110}" if self._live else line + "\n")
         self.stream.flush()
         if self._board is not None:
@@ -95,7 +99,9 @@ class Journal:
         axes = figure.add_subplot()
         if train:
             axes.plot(*zip(*train, strict=True), linewidth=0.8, alpha=0.5, label="training")
-            axes.plot([step for step, _ in train], _smoothed([loss for _, loss in train]), linewidth=1.6, label="training, smoothed")
+            axes.plot(
+                [step for step, _ in train], _smoothed([loss for _, loss in train]), linewidth=1.6, label="training, smoothed"
+            )
         if validation:
             axes.plot(*zip(*validation, strict=True), marker="o", markersize=3.5, linewidth=1.6, label="validation")
         axes.set(xlabel="step", ylabel="loss (nats a token)")

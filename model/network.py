@@ -7,7 +7,7 @@ import math
 from typing import Any
 
 import torch
-import torch.nn.functional as F
+import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
@@ -94,6 +94,17 @@ class Block(nn.Module):
         return x_BTC + self.mlp(self.ln_2(x_BTC))
 
 
+class Transformer(nn.Module):
+    """All but the output, under the published names."""
+
+    def __init__(self, config: GPT2Config, *, dropout: float) -> None:
+        super().__init__()
+        self.wte = nn.Embedding(config.n_vocab, config.n_embd)
+        self.wpe = nn.Embedding(config.n_ctx, config.n_embd)
+        self.h = nn.ModuleList(Block(config, layer=layer, dropout=dropout) for layer in range(config.n_layer))
+        self.ln_f = nn.LayerNorm(config.n_embd, eps=1e-5)
+
+
 class GPT2(nn.Module):
     """GPT-2 with its output tied to its embedding.  `state_dict` has the keys and shapes of `GPT2LMHeadModel`.
 
@@ -103,14 +114,9 @@ class GPT2(nn.Module):
     def __init__(self, config: GPT2Config, *, dropout: float = 0.0, recompute: bool = False) -> None:
         super().__init__()
         self.config, self.dropout, self.recompute = config, dropout, recompute
-        self.transformer = nn.ModuleDict({
-            "wte": nn.Embedding(config.n_vocab, config.n_embd),
-            "wpe": nn.Embedding(config.n_ctx, config.n_embd),
-            "h": nn.ModuleList(Block(config, layer=layer, dropout=dropout) for layer in range(config.n_layer)),
-            "ln_f": nn.LayerNorm(config.n_embd, eps=1e-5),
-        })
+        self.transformer = Transformer(config, dropout=dropout)
         self.lm_head = nn.Linear(config.n_embd, config.n_vocab, bias=False)
-        self.lm_head.weight = self.transformer["wte"].weight
+        self.lm_head.weight = self.transformer.wte.weight
         self.register_load_state_dict_pre_hook(_with_published_names)
 
     def initialise(self, *, seed: int) -> None:
@@ -130,12 +136,19 @@ class GPT2(nn.Module):
                     std /= math.sqrt(2 * self.config.n_layer)
                 nn.init.normal_(parameter, std=std, generator=generator)
 
-    def hidden(self, ids_BT: Tensor, *, documents_BT: Tensor | None = None, cache: Cache | None = None,
-               positions: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
+    def hidden(
+        self,
+        ids_BT: Tensor,
+        *,
+        documents_BT: Tensor | None = None,
+        cache: Cache | None = None,
+        positions: Tensor | None = None,
+        mask: Tensor | None = None,
+    ) -> Tensor:
         """States after the last layer norm, shape (B, T, C).
 
-        `documents_BT` numbers the document of each token: none looks beyond its own.  With a `cache` the ids are those that follow
-        what it holds.  `positions` and a boolean `mask` (True: may look) replace the usual ones.
+        `documents_BT` numbers the document of each token: none looks beyond its own.  With a `cache` the ids are those that
+        follow what it holds.  `positions` and a boolean `mask` (True: may look) replace the usual ones.
         """
         past = 0 if cache is None else cache.length
         T = ids_BT.shape[1]
@@ -147,20 +160,28 @@ class GPT2(nn.Module):
             mask = document_mask(documents_BT)
         if mask is None and past and T > 1:
             mask = torch.ones(T, past + T, dtype=torch.bool, device=ids_BT.device).tril(past)
-        x_BTC = self.transformer["wte"](ids_BT) + self.transformer["wpe"](positions)
+        x_BTC = self.transformer.wte(ids_BT) + self.transformer.wpe(positions)
         if self.dropout and self.training:
             x_BTC = F.dropout(x_BTC, self.dropout)
-        for block in self.transformer["h"]:
+        for block in self.transformer.h:
             if self.recompute and self.training:
                 x_BTC = checkpoint(block, x_BTC, mask, cache, use_reentrant=False)
             else:
                 x_BTC = block(x_BTC, mask, cache)
         if cache is not None:
             cache.length += T
-        return self.transformer["ln_f"](x_BTC)
+        return self.transformer.ln_f(x_BTC)
 
-    def forward(self, ids_BT: Tensor, targets_BT: Tensor | None = None, *, documents_BT: Tensor | None = None,
-                cache: Cache | None = None, positions: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
+    def forward(
+        self,
+        ids_BT: Tensor,
+        targets_BT: Tensor | None = None,
+        *,
+        documents_BT: Tensor | None = None,
+        cache: Cache | None = None,
+        positions: Tensor | None = None,
+        mask: Tensor | None = None,
+    ) -> Tensor:
         """Logits (B, T, V), with a cache only the last token's (B, 1, V); with targets the mean loss in nats.
 
         The loss never holds all logits.
@@ -193,7 +214,7 @@ def _with_published_names(module: nn.Module, state_dict: dict[str, Any], prefix:
     """Accepts what the hub calls `gpt2`: no `transformer.` in front, mask buffers inside, no `lm_head`."""
     if f"{prefix}wte.weight" in state_dict:
         for name in [name for name in state_dict if name.startswith(prefix) and not name.startswith(f"{prefix}lm_head")]:
-            state_dict[f"{prefix}transformer.{name[len(prefix):]}"] = state_dict.pop(name)
+            state_dict[f"{prefix}transformer.{name[len(prefix) :]}"] = state_dict.pop(name)
     for name in [name for name in state_dict if name.endswith((".attn.bias", ".attn.masked_bias"))]:
         del state_dict[name]
     if f"{prefix}transformer.wte.weight" in state_dict:

@@ -79,7 +79,7 @@ def spread(model: GPT2, *, ranks: Ranks, how: str) -> nn.Module:
     if how != "fsdp":
         raise ModelError(f"--parallel is {how}, expected ddp or fsdp")
     assert ranks.mesh is not None
-    for block in model.transformer["h"]:
+    for block in model.transformer.h:
         fully_shard(block, mesh=ranks.mesh)
     fully_shard(model, mesh=ranks.mesh)
     return model

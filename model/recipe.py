@@ -85,5 +85,8 @@ def learning_rate(step: int, *, recipe: Recipe) -> float:
 def differences(found: dict[str, Any], wanted: Recipe) -> list[str]:
     """What a checkpoint's recipe has otherwise: `lr 0.001 (here 0.002)`."""
     here = asdict(wanted)
-    return [f"{field.name} {found.get(field.name)} (here {here[field.name]})" for field in fields(Recipe)
-            if found.get(field.name) != here[field.name]]
+    return [
+        f"{field.name} {found.get(field.name)} (here {here[field.name]})"
+        for field in fields(Recipe)
+        if found.get(field.name) != here[field.name]
+    ]

@@ -50,8 +50,15 @@ def drawn(logits_BV: Tensor, *, sampling: Sampling, generator: torch.Generator) 
 
 
 @torch.no_grad()
-def generated(model: nn.Module, prompts: Sequence[Sequence[int]], *, sampling: Sampling, eot: int, base: GPT2 | None = None,
-              cached: bool = True) -> Iterator[list[int]]:
+def generated(
+    model: nn.Module,
+    prompts: Sequence[Sequence[int]],
+    *,
+    sampling: Sampling,
+    eot: int,
+    base: GPT2 | None = None,
+    cached: bool = True,
+) -> Iterator[list[int]]:
     """The next id of every prompt, again and again, until `sampling.tokens` are out or every text has ended.
 
     A row that has ended repeats the end-of-text id.  Prompts are padded on the left, and no token looks at padding.  When the

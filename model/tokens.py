@@ -90,7 +90,10 @@ class TokenShards:
         return described
 
     def read(self, starts: np.ndarray, *, length: int) -> np.ndarray:
-        """`length` tokens from each start, uint16, shape (len(starts), length).  The stream is a ring: its end meets its beginning."""
+        """`length` tokens from each start, uint16, shape (len(starts), length).
+
+        The stream is a ring: its end meets its beginning.
+        """
         rows = np.empty((len(starts), length), dtype=np.uint16)
         pieces = np.searchsorted(self._starts, starts, side="right") - 1
         offsets = starts - self._starts[pieces]
@@ -124,13 +127,19 @@ class TokenShards:
 
 def shard_paths(directory: Path, split: str) -> list[Path]:
     """The shards of one split, in order, none missing."""
-    matches = [match for path in sorted(directory.glob("*.arrow")) if (match := SHARD_NAME.fullmatch(path.name)) and match[1] == split]
+    matches = [
+        match for path in sorted(directory.glob("*.arrow")) if (match := SHARD_NAME.fullmatch(path.name)) and match[1] == split
+    ]
     if not matches:
-        raise TokensError(f"{directory}: holds no {split} shards, expected {split}-00000-of-NNNNN.arrow. Make them with `webtext tokens`.")
+        raise TokensError(
+            f"{directory}: holds no {split} shards, expected {split}-00000-of-NNNNN.arrow. Make them with `webtext tokens`."
+        )
     totals = {int(match[3]) for match in matches}
     if len(totals) > 1 or len(matches) != max(totals):
         wanted = " or ".join(map(str, sorted(totals)))
-        raise TokensError(f"{directory}: holds {len(matches)} {split} shards, their names say {wanted}. Run `webtext tokens` again.")
+        raise TokensError(
+            f"{directory}: holds {len(matches)} {split} shards, their names say {wanted}. Run `webtext tokens` again."
+        )
     return [directory / match[0] for match in matches]
 
 
@@ -146,8 +155,8 @@ class Batches:
         self.windows = shards.tokens // length  # an epoch
         if self.windows < batch:
             raise TokensError(
-                f"{shards.directory}: {shards.tokens:,} training tokens make {self.windows:,} windows of {length:,}, a batch takes "
-                f"{batch:,}. Build a larger corpus, or lower --batch or --n-ctx."
+                f"{shards.directory}: {shards.tokens:,} training tokens make {self.windows:,} windows of {length:,}, "
+                f"a batch takes {batch:,}. Build a larger corpus, or lower --batch or --n-ctx."
             )
         self._block: tuple[int, np.ndarray] = (-1, np.empty(0, dtype=np.int64))
         self._taken = 0
@@ -177,7 +186,7 @@ class Batches:
         return starts
 
     def rows(self, number: int, *, first: int = 0, count: int | None = None) -> np.ndarray:
-        """Rows `first` .. `first + count` of batch `number`: ids and, one to the right, their targets.  uint16, (count, length + 1)."""
+        """Rows `first` .. `first + count` of batch `number`: ids, and targets one to the right.  uint16, (count, length + 1)."""
         self._taken += 1
         if self._taken % FORGET_EVERY == 0:
             self.shards.forget()

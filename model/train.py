@@ -5,15 +5,12 @@ checkpoint's step and batch numbers are the state of every generator, and a resu
 """
 
 import contextlib
-import hashlib
 import math
-import signal
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from functools import partial
-from pathlib import Path
-from typing import Any, NamedTuple, TextIO
+from typing import Any, TextIO
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -22,68 +19,19 @@ from model.config import SIZES, ModelError
 from model.device import DTYPES, peak_flops, pick_device, precision_here
 from model.guards import Guard
 from model.journal import Journal
+from model.load import weights_digest, weights_of
 from model.network import GPT2, documents
 from model.optimizer import LossScale, gradient_norm, optimizers, set_learning_rate
-from model.parallel import Ranks, sharded_like, spread, sync_gradients, whole
-from model.recipe import Recipe, differences, learning_rate
+from model.parallel import Ranks, spread, sync_gradients
+from model.recipe import Recipe, learning_rate
+from model.resume import moments_out, refuse_another_run, tensors_in, weights_out
+from model.run import Outcome, Run, Signals, Stopped, manifest_hash, seed_of, short, vocabulary_beside
 from model.sample import Sampling, generated, text_of
-from model.tokens import Batches, TokenShards, windows_in_order
-from tokenizer import Tokenizer
+from model.tokens import Batches, TokenShards
+from model.validation import bytes_per_token, validation_loss
 
 SAMPLE = Sampling(tokens=96, top_k=40)
 MOST_ROLLBACKS = 10
-
-
-@dataclass(frozen=True)
-class Run:
-    """Where a run lies and how often it looks up: nothing that changes a loss, but `weights` and the tokens themselves."""
-
-    tokens: Path
-    output: Path
-    vocab: Path | None = None  # for samples and bits per byte
-    weights: Path | None = None  # start from this checkpoint or export
-    parallel: str = "ddp"  # or fsdp; only under torchrun
-    compile: bool | None = None  # None: on CUDA
-    threads: int | None = None  # None: the checkpoint's, else torch's
-    eval_every: int = 250  # steps
-    eval_tokens: int = 1_048_576  # of the validation split, at most
-    save_every: int = 1000  # steps
-    keep: int = 3  # newest checkpoints; the best is kept besides
-
-
-class Outcome(NamedTuple):
-    """How a run ended."""
-
-    step: int
-    first_validation_loss: float
-    validation_loss: float
-    best: dict[str, Any]
-    curve: Path
-    sample: str
-    signal: int | None  # that stopped it
-
-
-class Stopped(Exception):
-    """A signal asked for the end."""
-
-
-class Signals:
-    """Remembers Ctrl-C and SIGTERM until the step is in a state to be saved."""
-
-    def __init__(self) -> None:
-        self.received = 0
-
-    @contextlib.contextmanager
-    def watched(self) -> Iterator["Signals"]:
-        before = {each: signal.signal(each, self._remember) for each in (signal.SIGINT, signal.SIGTERM)}
-        try:
-            yield self
-        finally:
-            for each, handler in before.items():
-                signal.signal(each, handler)
-
-    def _remember(self, number: int, _: Any) -> None:
-        self.received = number
 
 
 def train(run: Run, *, recipe: Recipe, size: str, stream: TextIO) -> Outcome:
@@ -125,14 +73,20 @@ class Trainer:
         if self.validation.tokens < 2:
             raise ModelError(f"{run.tokens}: the validation shards hold {self.validation.tokens} token, expected at least 2.")
         if recipe.batch % ranks.world:
-            raise ModelError(f"a batch of {recipe.batch} sequences cannot be shared by {ranks.world} ranks. Start with a rank count that divides it.")
+            raise ModelError(
+                f"a batch of {recipe.batch} sequences cannot be shared by {ranks.world} ranks. "
+                "Start with a rank count that divides it."
+            )
         self.rows = recipe.batch // ranks.world
         self.micro = math.gcd(self.rows, recipe.micro_batch)
-        self.vocabulary = _vocabulary(run, fingerprint=self.training.tokenizer)
+        self.vocabulary = vocabulary_beside(run, fingerprint=self.training.tokenizer)
+        if self.vocabulary is not None:
+            self.bytes_per_token = bytes_per_token(self.validation, vocabulary=self.vocabulary, max_tokens=run.eval_tokens)
         self.config = replace(SIZES[size], n_vocab=self.training.n_vocab, n_ctx=recipe.n_ctx)
         self.step = self.batch = 0
         self.guard, self.scale = Guard(rule=recipe.spike), LossScale.of(recipe.precision)
         self.best: dict[str, Any] = {}
+        self.begun_from = None if run.weights is None else weights_digest(weights_of(run.weights).weights)
         self.evaluated = self.saved = -1
         self.validation_losses: list[float] = []
         self.sample = ""
@@ -141,17 +95,17 @@ class Trainer:
         found = files.checkpoints(run.output)
         kept = files.load(found[-1]) if found else None
         if kept is not None:
-            self._refuse_another_run(kept)
+            refuse_another_run(kept, recipe=recipe, identity=self._identity())
         torch.set_num_threads(run.threads or (kept.state["threads"] if kept else torch.get_num_threads()))
         torch.set_float32_matmul_precision("high" if self.device.type == "cuda" else "highest")
         self.base = GPT2(self.config, dropout=recipe.dropout, recompute=recipe.recompute)
         if kept is None:
             self.base.initialise(seed=recipe.seed)
             if run.weights is not None:
-                self.base.load_state_dict(_weights(run.weights))
+                self.base.load_state_dict(self._first_weights())
         self.base.to(self.device)
         if run.compile if run.compile is not None else self.device.type == "cuda":
-            for block in self.base.transformer["h"]:
+            for block in self.base.transformer.h:
                 block.compile()
         self.model = spread(self.base, ranks=ranks, how=run.parallel)
         self.optimizers = optimizers(self.base, recipe=recipe)
@@ -163,11 +117,26 @@ class Trainer:
         if ranks.first:
             tokens = recipe.batch * recipe.n_ctx
             self.journal = Journal(
-                run.output, stream=stream, steps=recipe.steps, tokens_per_step=tokens,
-                flops_per_step=tokens * self.config.flops_per_token() / ranks.world, peak=peak_flops(self.device),
+                run.output,
+                stream=stream,
+                steps=recipe.steps,
+                tokens_per_step=tokens,
+                flops_per_step=tokens * self.config.flops_per_token() / ranks.world,
+                peak=peak_flops(self.device),
             )
             self.journal.open(step=self.step)
             self._introduce(kept)
+
+    def _first_weights(self) -> dict[str, Tensor]:
+        """The weights to begin with, if their shape is this run's."""
+        assert self.run.weights is not None
+        config, weights, path, tokenizer = weights_of(self.run.weights)
+        if config != self.config or tokenizer not in (None, self.training.tokenizer):
+            raise ModelError(
+                f"{path}: holds a {config}, tokenizer {short(tokenizer)}; this run is a {self.config}, tokenizer "
+                f"{short(self.training.tokenizer)}. Give the same size and tokens, or leave --weights out."
+            )
+        return weights
 
     # ---- the loop ----
 
@@ -199,15 +168,14 @@ class Trainer:
         """One step: gradients of a batch, the guard's verdict, the update."""
         lr = learning_rate(self.step, recipe=self.recipe)
         if self.recipe.dropout:
-            torch.manual_seed(_seed(self.recipe.seed, self.step, self.batch, self.ranks.rank))
+            torch.manual_seed(seed_of(self.recipe.seed, self.step, self.batch, self.ranks.rank))
         loss, norm = self._gradient()
-        parameters = [parameter for parameter in self.model.parameters() if parameter.grad is not None]
         why = self.guard.verdict(loss=loss, norm=norm)
         self.scale.update(finite=math.isfinite(norm))
         if why is None:
             factor = min(1.0, self.recipe.clip / (norm + 1e-6)) / self._scale_used
             if factor != 1.0:
-                torch._foreach_mul_([parameter.grad for parameter in parameters], factor)
+                torch._foreach_mul_(self._gradients(), factor)
             set_learning_rate(self.optimizers, lr=lr)
             for optimizer in self.optimizers:
                 optimizer.step()
@@ -241,7 +209,7 @@ class Trainer:
                 loss = self.model(ids_BT, targets_BT, documents_BT=documents_BT)
             (loss * (self._scale_used / count)).backward()
             total += loss.detach() / count
-        norm = gradient_norm([parameter.grad for parameter in self.model.parameters() if parameter.grad is not None])
+        norm = gradient_norm(self._gradients())
         loss_value, norm_value = torch.stack([self.ranks.mean(total), norm.to(total)]).tolist()
         return loss_value, norm_value / self._scale_used
 
@@ -259,6 +227,9 @@ class Trainer:
         if self.ranks.largest(self.signals.received, device=self.device):
             self._clear_gradients()
             raise Stopped
+
+    def _gradients(self) -> list[Tensor]:
+        return [parameter.grad for parameter in self.model.parameters() if parameter.grad is not None]
 
     def _clear_gradients(self) -> None:
         for parameter in self.model.parameters():
@@ -281,31 +252,29 @@ class Trainer:
             if self.journal is not None:
                 values = {"validation_loss": loss}
                 if self.vocabulary is not None:
-                    values["validation_bits_per_byte"] = loss / math.log(2) / self._bytes_per_token
+                    values["validation_bits_per_byte"] = loss / math.log(2) / self.bytes_per_token
                 self.journal.record(self.step, **values)
                 self.journal.say(f"step {self.step:,}  validation loss {loss:.4f}" + ("  (best)" if better else ""))
                 self.journal.draw()
         if self.step and self.saved != self.step and (last or better or self.step % self.run.save_every == 0):
             self._save()
 
-    @torch.no_grad()
     def _validation_loss(self) -> float:
-        """Mean loss over the validation tokens, each predicted once, from inside its window."""
-        self.model.eval()
-        totals = torch.zeros(2, dtype=torch.float64, device=self.device)
-        arrays = list(windows_in_order(self.validation, length=self.recipe.n_ctx, batch=self.micro, max_tokens=self.run.eval_tokens))
-        for first in range(0, len(arrays), self.ranks.world):
-            self._stop_if_asked()
-            mine = first + self.ranks.rank
-            rows = arrays[min(mine, len(arrays) - 1)]  # every rank has to run the network: beyond the end, for nothing
+        def forward(rows: np.ndarray) -> tuple[Tensor, int]:
             ids_BT, targets_BT, documents_BT = self._inputs(rows)
             with self._autocast():
-                loss = self.model(ids_BT, targets_BT, documents_BT=documents_BT)
-            if mine < len(arrays):
-                totals += torch.stack([loss.double() * targets_BT.numel(), torch.tensor(targets_BT.numel(), device=self.device)])
-        self.model.train()
-        nats, tokens = self.ranks.sum(totals).tolist()
-        return nats / tokens
+                return self.model(ids_BT, targets_BT, documents_BT=documents_BT), targets_BT.numel()
+
+        return validation_loss(
+            forward,
+            network=self.model,
+            shards=self.validation,
+            length=self.recipe.n_ctx,
+            batch=self.micro,
+            max_tokens=self.run.eval_tokens,
+            ranks=self.ranks,
+            before_each=self._stop_if_asked,
+        )
 
     def _write_sample(self) -> None:
         """A text of the model's own; every rank takes part, because its weights may be spread over them."""
@@ -322,72 +291,51 @@ class Trainer:
             folder.mkdir(exist_ok=True)
             (folder / f"step-{self.step:08d}.txt").write_text(self.sample + "\n")
 
-    @property
-    def _bytes_per_token(self) -> float:
-        """Of the validation tokens that the loss is taken over; the end-of-text id is worth no byte."""
-        assert self.vocabulary is not None
-        count = min(self.validation.tokens - 1, self.run.eval_tokens)
-        ids = self.validation.read(torch.arange(1, 2).numpy(), length=count)[0]
-        return len(self.vocabulary.decode_bytes(ids[ids != self.validation.eot].tolist())) / count
-
     def _save(self, *, unscheduled: bool = False) -> None:
         if self.saved == self.step or not self.step:
             return
-        weights = {name: whole(tensor) for name, tensor in self.base.state_dict().items() if name != "lm_head.weight"}
-        moments = {f"{name}/{key}": whole(value) for name, state in self._optimizer_states() for key, value in state.items()}
+        weights, moments = weights_out(self.base), moments_out(self.base, self.optimizers)
         self.saved = self.step
         if self.ranks.first:
             state = self._state() | {"unscheduled": unscheduled}
             self.writer.submit(partial(_write, self.run, weights=weights, moments=moments, state=state))
 
-    def _optimizer_states(self) -> Iterator[tuple[str, dict[str, Tensor]]]:
-        for name, parameter in self.base.named_parameters():
-            for optimizer in self.optimizers:
-                if parameter in optimizer.state:
-                    yield name, optimizer.state[parameter]
-
     def _identity(self) -> dict[str, Any]:
         """What a checkpoint must share with the run that goes on from it, besides the recipe."""
         return {
-            "config": asdict(self.config), "tokenizer": self.training.tokenizer, "tokens": self.training.fingerprint,
-            "validation": self.validation.fingerprint, "corpus": _manifest_hash(self.run.tokens),
-            "weights": None if self.run.weights is None else files.sha256(_weights_file(self.run.weights)),
+            "config": asdict(self.config),
+            "tokenizer": self.training.tokenizer,
+            "tokens": self.training.fingerprint,
+            "validation": self.validation.fingerprint,
+            "corpus": manifest_hash(self.run.tokens),
+            "weights": self.begun_from,
         }
 
     def _state(self) -> dict[str, Any]:
         return {
-            "step": self.step, "batch": self.batch, "recipe": asdict(self.recipe), **self._identity(),
-            "threads": torch.get_num_threads(), "ranks": self.ranks.world, "parallel": self.run.parallel,
-            "guard": {"losses": list(self.guard.losses), "skipped": self.guard.skipped, "in_a_row": self.guard.in_a_row,
-                      "rollbacks": self.guard.rollbacks},
-            "scale": {"scale": self.scale.scale, "sound": self.scale.sound}, "best": self.best, "evaluated": self.evaluated,
-            "validation_losses": self.validation_losses, "versions": {"torch": torch.__version__},
+            "step": self.step,
+            "batch": self.batch,
+            "recipe": asdict(self.recipe),
+            **self._identity(),
+            "threads": torch.get_num_threads(),
+            "ranks": self.ranks.world,
+            "parallel": self.run.parallel,
+            "guard": {
+                "losses": list(self.guard.losses),
+                "skipped": self.guard.skipped,
+                "in_a_row": self.guard.in_a_row,
+                "rollbacks": self.guard.rollbacks,
+            },
+            "scale": {"scale": self.scale.scale, "sound": self.scale.sound},
+            "best": self.best,
+            "evaluated": self.evaluated,
+            "validation_losses": self.validation_losses,
+            "versions": {"torch": torch.__version__},
         }
-
-    def _refuse_another_run(self, kept: files.Checkpoint) -> None:
-        wrong = differences(kept.state["recipe"], self.recipe)
-        for name, here in self._identity().items():
-            if kept.state[name] != here:
-                wrong.append(f"{name} {_short(kept.state[name])} (here {_short(here)})")
-        if wrong:
-            raise files.CheckpointError(f"{kept.path}: was trained with {', '.join(wrong)}. Give the same settings and tokens again, or another --output.")
 
     def _restore(self, kept: files.Checkpoint) -> None:
         """Weights, moments, step, guard and scale as they were; the data go on from where they are."""
-        with torch.no_grad():
-            for name, tensor in self.base.state_dict().items():
-                if name != "lm_head.weight":
-                    tensor.copy_(sharded_like(kept.weights[name], like=tensor))
-        for optimizer in self.optimizers:
-            optimizer.state.clear()
-        held: dict[str, dict[str, Tensor]] = {}
-        for name, value in kept.moments.items():
-            parameter, key = name.split("/")
-            held.setdefault(parameter, {})[key] = value
-        for name, parameter in self.base.named_parameters():
-            for optimizer in self.optimizers:
-                if name in held and any(parameter is each for group in optimizer.param_groups for each in group["params"]):
-                    optimizer.state[parameter] = {key: sharded_like(value, like=parameter) for key, value in held[name].items()}
+        tensors_in(kept, network=self.base, optimizers=self.optimizers)
         state = kept.state
         self.step, self.best, self.evaluated = state["step"], state["best"], state["evaluated"]
         self.validation_losses = list(state["validation_losses"])
@@ -405,7 +353,10 @@ class Trainer:
         if not scheduled:
             return False
         if self.guard.rollbacks == MOST_ROLLBACKS:
-            raise ModelError(f"rolled back {MOST_ROLLBACKS} times, and the loss jumps again at step {self.step}. Lower --lr in another --output.")
+            raise ModelError(
+                f"rolled back {MOST_ROLLBACKS} times, and the loss jumps again at step {self.step}. "
+                "Lower --lr in another --output."
+            )
         spiked = self.step + 1
         self._restore(files.load(scheduled[-1]))
         self.guard.rollbacks += 1
@@ -420,8 +371,9 @@ class Trainer:
         assert self.journal is not None
         recipe = self.recipe
         self.journal.say(
-            f"{self.config.parameters:,} parameters, {self.training.tokens:,} training tokens in {self.training.documents:,} documents, "
-            f"{self.validation.tokens:,} validation tokens, {recipe.batch * recipe.n_ctx:,} tokens a step, {recipe.precision} on {self.device.type}"
+            f"{self.config.parameters:,} parameters, {self.training.tokens:,} training tokens in "
+            f"{self.training.documents:,} documents, {self.validation.tokens:,} validation tokens, "
+            f"{recipe.batch * recipe.n_ctx:,} tokens a step, {recipe.precision} on {self.device.type}"
         )
         if self.vocabulary is None:
             self.journal.say("no vocabulary given or found beside the tokens: no samples, no bits per byte (--vocab)")
@@ -436,40 +388,3 @@ class Trainer:
 def _write(run: Run, *, weights: dict[str, Tensor], moments: dict[str, Tensor], state: dict[str, Any]) -> None:
     files.save(run.output, weights=weights, moments=moments, state=state)
     files.prune(run.output, keep=run.keep, best=state["best"].get("step"))
-
-
-def _seed(*numbers: int) -> int:
-    """A seed for these numbers, far from that of any others."""
-    return int.from_bytes(hashlib.sha256(repr(numbers).encode()).digest()[:8], "little", signed=False) % 2**63
-
-
-def _short(value: Any) -> str:
-    return f"{value[:12]}…" if isinstance(value, str) and len(value) > 12 else str(value)
-
-
-def _vocabulary(run: Run, *, fingerprint: str) -> Tokenizer | None:
-    """The tokenizer of these shards: given, or lying beside them."""
-    directory = run.vocab or run.tokens.parent / "vocab"
-    if run.vocab is None and not directory.exists():
-        return None
-    found = Tokenizer.load(directory)
-    if found.fingerprint != fingerprint:
-        raise ModelError(
-            f"{run.tokens}: was made with tokenizer {_short(fingerprint)}, {directory} holds {_short(found.fingerprint)}. "
-            "Run `webtext tokens` again, or give the right --vocab."
-        )
-    return found
-
-
-def _manifest_hash(tokens: Path) -> str | None:
-    manifest = tokens.parent / "corpus" / "manifest.json"
-    return files.sha256(manifest) if manifest.exists() else None
-
-
-def _weights_file(path: Path) -> Path:
-    return path if path.is_file() else (path if (path / files.WEIGHTS).exists() else files.chosen(path)) / files.WEIGHTS
-
-
-def _weights(path: Path) -> dict[str, Tensor]:
-    """Weights of a checkpoint, a run, or a Hugging Face folder."""
-    return files.load_file(_weights_file(path))

@@ -9,11 +9,43 @@ import pyarrow as pa
 
 from pipeline.schema import TOKENS
 
-SUBJECTS = "the miller,an old sailor,her brother,the quiet clerk,a travelling doctor,the gardener,our neighbour,the judge".split(",")
-VERBS = "found,carried,repaired,counted,forgot,painted,sold,remembered,followed,buried".split(",")
-OBJECTS = "a silver key,the broken clock,three letters,the long rope,a map of the coast,the last lantern,two horses,an empty box".split(",")
-PLACES = "near the harbour,behind the mill,under the bridge,in the market,beside the river,at the edge of the forest".split(",")
-TIMES = "before dawn,on a cold morning,after the storm,late in the autumn,when nobody was looking,as he had promised".split(",")
+SUBJECTS = [
+    "the miller",
+    "an old sailor",
+    "her brother",
+    "the quiet clerk",
+    "a travelling doctor",
+    "the gardener",
+    "our neighbour",
+    "the judge",
+]
+VERBS = ["found", "carried", "repaired", "counted", "forgot", "painted", "sold", "remembered", "followed", "buried"]
+OBJECTS = [
+    "a silver key",
+    "the broken clock",
+    "three letters",
+    "the long rope",
+    "a map of the coast",
+    "the last lantern",
+    "two horses",
+    "an empty box",
+]
+PLACES = [
+    "near the harbour",
+    "behind the mill",
+    "under the bridge",
+    "in the market",
+    "beside the river",
+    "at the edge of the forest",
+]
+TIMES = [
+    "before dawn",
+    "on a cold morning",
+    "after the storm",
+    "late in the autumn",
+    "when nobody was looking",
+    "as he had promised",
+]
 
 
 def document(*, seed: int, sentences: int) -> str:
@@ -22,7 +54,11 @@ def document(*, seed: int, sentences: int) -> str:
     lines = []
     for _ in range(sentences):
         subject, verb, thing = draw.choice(SUBJECTS), draw.choice(VERBS), draw.choice(OBJECTS)
-        sentence = f"{draw.choice(TIMES)} {subject} {verb} {thing} {draw.choice(PLACES)}" if draw.random() < 0.5 else f"{subject} {verb} {thing} {draw.choice(TIMES)}"
+        sentence = (
+            f"{draw.choice(TIMES)} {subject} {verb} {thing} {draw.choice(PLACES)}"
+            if draw.random() < 0.5
+            else f"{subject} {verb} {thing} {draw.choice(TIMES)}"
+        )
         lines.append(sentence[0].upper() + sentence[1:] + ("; nobody asked why." if draw.random() < 0.2 else "."))
     return " ".join(lines)
 
@@ -31,7 +67,9 @@ def documents(count: int, *, sentences: int = 40, seed: int = 0) -> list[str]:
     return [document(seed=seed * 10_000 + number, sentences=sentences) for number in range(count)]
 
 
-def write_shard(path: Path, rows: Iterable[Sequence[int]], *, n_vocab: int, eot: int, tokenizer: str = "f" * 64, batch: int = 1024) -> None:
+def write_shard(
+    path: Path, rows: Iterable[Sequence[int]], *, n_vocab: int, eot: int, tokenizer: str = "f" * 64, batch: int = 1024
+) -> None:
     """One token shard; the rows are whole documents with their end-of-text id."""
     path.parent.mkdir(parents=True, exist_ok=True)
     rows = list(rows)
@@ -43,7 +81,9 @@ def write_shard(path: Path, rows: Iterable[Sequence[int]], *, n_vocab: int, eot:
             writer.write_batch(pa.record_batch([ids, pa.array([f"{first + n:032x}" for n in range(len(part))])], schema=schema))
 
 
-def write_tokens(directory: Path, *, n_vocab: int = 61, train: int = 3000, validation: int = 400, shards: int = 2, seed: int = 0) -> Path:
+def write_tokens(
+    directory: Path, *, n_vocab: int = 61, train: int = 3000, validation: int = 400, shards: int = 2, seed: int = 0
+) -> Path:
     """Random walks over a small vocabulary: ids that follow one another by a rule, documents of uneven length."""
     draw = np.random.default_rng(seed)
 
