@@ -8,9 +8,10 @@ import pyarrow as pa
 
 from pipeline.schema import CORPUS
 
-WORDS = """
-the of and to in a is that it was for on are as with his they at be this from have or by one had not but what all
-""".split()
+WORDS = [
+    *("the", "of", "and", "to", "in", "a", "is", "that", "it", "was", "for", "on", "are", "as", "with", "his", "they", "at"),
+    *("be", "this", "from", "have", "or", "by", "one", "had", "not", "but", "what", "all"),
+]
 
 
 def text(*, seed: int, words: int = 200) -> str:
