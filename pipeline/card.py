@@ -16,7 +16,7 @@ load_dataset("arrow", data_files={"train": "corpus/data/train-*.arrow", "validat
 
 ```python
 import polars
-polars.read_ipc("corpus/data/train-*.arrow", memory_map=False)
+polars.read_ipc("corpus/data/train-*.arrow")
 ```
 
 ```python
