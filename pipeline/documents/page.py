@@ -13,7 +13,8 @@ from pipeline.documents.charset import decoded
 from pipeline.documents.document import Document, DocumentDrop, ExtractConfig
 from pipeline.documents.extract import Extraction, extract
 from pipeline.documents.language import Language, language
-from pipeline.documents.rules import verdicts, view
+from pipeline.documents.rules import verdicts
+from pipeline.documents.view import View
 from pipeline.fetch.message import HttpResponse, MessageError
 from pipeline.response import MAX_BODY_BYTES, PageDrop, body_drop, media_type, media_type_drop, wikipedia_drop
 from pipeline.schema import Drop
@@ -102,7 +103,6 @@ def _text_steps(extraction: Extraction, config: ExtractConfig) -> Iterator[Step]
         return
     yield Step("text", f"{len(text):,} characters by {extraction.extractor}")
     spoken = language(text)
-    seen = view(text, language=spoken.code)
     made = Document(
         text=text,
         title=extraction.title,
@@ -113,7 +113,7 @@ def _text_steps(extraction: Extraction, config: ExtractConfig) -> Iterator[Step]
         text_hash=hashlib.sha256(text.encode()).hexdigest(),
     )
     yield Step("language", f"{spoken.code} {spoken.score:.2f}", language_drop(spoken, wanted=config.language), made)
-    for verdict in verdicts(seen, rules=config.rules):
+    for verdict in verdicts(View(text, language=spoken.code), rules=config.rules):
         measured = f"{verdict.name}={verdict.value:.4g}"
         drop = None if verdict.kept else Drop(verdict.rule.drop, measured)
         yield Step(verdict.rule.drop.name, f"{measured}, kept if {verdict.bound}", drop)

@@ -9,23 +9,15 @@ them and of the rest.
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
+from itertools import islice
 from typing import NamedTuple
 
+import numpy as np
 import regex
 
 from pipeline.documents.document import DocumentDrop
+from pipeline.documents.view import View
 from pipeline.schema import Drop
-
-
-class View(NamedTuple):
-    """A document, counted once for all rules."""
-
-    text: str
-    words: list[str]  # separated by white space, without the extractor's own marks
-    lower: list[str]
-    lines: list[str]  # without empty ones
-    pieces: int  # of GPT-2's split pattern
-    language: str
 
 
 class Rule(NamedTuple):
@@ -62,7 +54,8 @@ class Verdict(NamedTuple):
 # test: `import tokenizer` would bring numba into every child.
 PIECE = regex.compile(r"""'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+""")
 
-EXTRACTOR_MARKS = frozenset({"|", "-", "•"})  # of table cells and list items in trafilatura's text
+COUNTED_PIECES = 256  # enough to tell what is too short
+
 UNSPACED = frozenset({"zh", "ja", "th", "lo", "km", "my", "bo", "dz"})  # words are not separated by spaces
 
 # Gopher: Rae et al. 2021, arXiv 2112.11446, appendix A.1.
@@ -74,7 +67,7 @@ SENTENCE_END = re.compile(r"""[.!?…]["'”’»)\]]*(?=\s|$)|[。！？．।�
 
 # The first two letters of a curly quotation mark or accented letter whose bytes were read one by one; U+FFFD is a letter
 # that was lost already.  The last alternative is an apostrophe whose other two bytes were control characters.
-LOST_LETTERS = re.compile("\ufffd|Ã[\xa0-\xbfŸ€‚ƒ„…†‡ˆ‰Š‹Œ]|â€|Â[\xa0£©®°»«]|[a-z]â(?:s|re|ll|ve)\\b|nât\\b")
+LOST_LETTERS = re.compile("\ufffd|Ã[\xa0-\xbfŸ€‚ƒ„…†‡ˆ‰Š‹Œ]|â€|Â[\xa0£©®°»«]|(?<=[a-z])â(?:s|re|ll|ve)\\b|(?<=n)ât\\b")
 
 LOREM_WORDS = frozenset({
     "lorem", "ipsum", "dolor", "amet", "consectetur", "adipiscing", "elit", "eiusmod", "tempor", "incididunt",
@@ -85,7 +78,7 @@ LOREM_WORDS = frozenset({
 })  # fmt: skip
 
 # T5 and C4: Raffel et al. 2020, section 2.2; they drop the lines, we drop pages made of them.
-POLICY_PHRASE = re.compile(r"terms of use|privacy policy|cookie policy|uses cookies|use of cookies|use cookies", re.IGNORECASE)
+POLICY_PHRASES = ("terms of use", "privacy policy", "cookie policy", "uses cookies", "use of cookies", "use cookies")
 
 NOTICE_LINE = re.compile(
     r"""\W*(?:(?:http\ |error\ )*(?:403|404|500|502|503)\W*(?:$|error|page|file|not\ found|forbidden|access|bad|service|internal)
@@ -107,15 +100,17 @@ NOTICE_WORDS = 400  # on a page with little else; a longer one is an article abo
 
 
 def pieces(view: View) -> float:
-    return view.pieces
+    """No more than COUNTED_PIECES are counted."""
+    return sum(1 for _ in islice(PIECE.finditer(view.text), COUNTED_PIECES))
 
 
 def lost_letters_share(view: View) -> float:
-    return sum(1 for _ in LOST_LETTERS.finditer(view.text)) / len(view.words)
+    signs = any(letter in view.text for letter in "\ufffdÃâÂ")
+    return len(LOST_LETTERS.findall(view.text)) / len(view.words) if signs else 0
 
 
 def lorem_share(view: View) -> float:
-    return sum(word.strip(".,;:") in LOREM_WORDS for word in view.lower) / len(view.words)
+    return sum(word.strip(".,;:") in LOREM_WORDS for word in view.words) / len(view.words) if "ipsum" in view.lowered else 0
 
 
 def notice_lines(view: View) -> float:
@@ -125,16 +120,22 @@ def notice_lines(view: View) -> float:
 
 
 def policy_share(view: View) -> float:
-    return sum(len(line) for line in view.lines if POLICY_PHRASE.search(line)) / len(view.text)
+    if not any(phrase in view.lowered for phrase in POLICY_PHRASES):
+        return 0
+    lines = view.lowered.split("\n")
+    return sum(len(line) for line in lines if any(phrase in line for phrase in POLICY_PHRASES)) / len(view.lowered)
 
 
 def mean_word_length(view: View) -> float:
+    """Of words that are no addresses."""
+    if "://" not in view.text:
+        return float(view.lengths.mean())
     lengths = [len(word) for word in view.words if "://" not in word]
     return sum(lengths) / len(lengths) if lengths else 0
 
 
 def alphabetic_share(view: View) -> float:
-    return sum(any(map(str.isalpha, word)) for word in view.words) / len(view.words)
+    return sum(word[0].isalpha() or any(map(str.isalpha, word)) for word in view.words) / len(view.words)
 
 
 def symbols_per_word(view: View) -> float:
@@ -143,7 +144,7 @@ def symbols_per_word(view: View) -> float:
 
 def stop_words(view: View) -> float:
     """How many different ones."""
-    return len(STOP_WORDS.intersection(view.lower))
+    return len(STOP_WORDS.intersection(view.words))
 
 
 def bullet_share(view: View) -> float:
@@ -159,12 +160,12 @@ def lines_per_word(view: View) -> float:
 
 
 def sentences_per_100_words(view: View) -> float:
-    return 100 * sum(1 for _ in SENTENCE_END.finditer(view.text)) / len(view.words)
+    return 100 * len(SENTENCE_END.findall(view.text)) / len(view.words)
 
 
 def repeated_lines_share(view: View) -> float:
     """Of the letters, those in lines that stood before."""
-    repeated = sum(len(line) * (count - 1) for line, count in Counter(view.lines).items())
+    repeated = sum(len(line) * (count - 1) for line, count in Counter(view.lines).items() if count > 1)
     return repeated / sum(map(len, view.lines))
 
 
@@ -182,29 +183,22 @@ def top_4gram_share(view: View) -> float:
 
 def repeated_10gram_share(view: View) -> float:
     """Of the words, those inside a run of ten that stood before."""
-    seen: set[tuple[str, ...]] = set()
-    repeated = covered = 0
-    for start, run in enumerate(_runs(view.lower, 10)):
-        if run in seen:
-            repeated += start + 10 - max(covered, start)
-            covered = start + 10
-        else:
-            seen.add(run)
-    return repeated / len(view.words)
-
-
-def _runs(words: list[str], length: int) -> Iterator[tuple[str, ...]]:
-    return zip(*(words[start:] for start in range(length)), strict=False)
+    runs = view.runs[10]
+    again = np.ones(len(runs), dtype=np.int64)
+    again[np.unique(runs, return_index=True)[1]] = 0
+    return np.count_nonzero(np.convolve(again, np.ones(10, dtype=np.int64))) / len(view.words) if again.any() else 0
 
 
 def _top_share(view: View, length: int) -> float:
     """Of the letters, those of the commonest run of `length` words; 0 if none stands twice."""
-    counts = Counter(_runs(view.lower, length))
-    top = max(counts.values(), default=0)
+    runs = view.runs[length]
+    counts = np.bincount(runs)
+    top = int(counts.max(initial=0))
     if top < 2:
         return 0
-    letters = max(sum(map(len, run)) for run, count in counts.items() if count == top)
-    return top * letters / sum(map(len, view.lower))
+    upto = np.concatenate(([0], np.cumsum(view.lengths)))
+    letters = (upto[length:] - upto[:-length])[counts[runs] == top].max()
+    return float(top * letters / upto[-1])
 
 
 # ---- the table ----
@@ -237,14 +231,6 @@ WEBTEXT_RULES = (
 
 
 # ---- applying it ----
-
-
-def view(text: str, *, language: str) -> View:
-    """The view that rules share; `text` is not empty."""
-    words = [word for word in text.split() if word not in EXTRACTOR_MARKS] or [text]
-    lines = [line for line in map(str.strip, text.split("\n")) if line]
-    count = sum(1 for _ in PIECE.finditer(text))
-    return View(text, words, [word.lower() for word in words], lines, count, language)
 
 
 def verdicts(document: View, *, rules: str = "webtext") -> Iterator[Verdict]:

@@ -28,8 +28,8 @@ from pipeline.documents.rules import (
     top_2gram_share,
     top_3gram_share,
     verdicts,
-    view,
 )
+from pipeline.documents.view import View
 from tokenizer.pattern import PATTERN
 
 GOOD = sentences(40)
@@ -75,12 +75,12 @@ BROKEN = {
 
 
 def test_prose_is_kept() -> None:
-    assert rule_drop(view(PROSE, language="en")) is None
+    assert rule_drop(View(PROSE, language="en")) is None
 
 
 @pytest.mark.parametrize("drop", BROKEN)
 def test_a_broken_text_is_dropped_for_its_own_defect(drop: DocumentDrop) -> None:
-    found = rule_drop(view(BROKEN[drop], language="en"))
+    found = rule_drop(View(BROKEN[drop], language="en"))
     assert found is not None
     assert found.reason is drop, found
     assert "=" in found.detail
@@ -96,13 +96,13 @@ def test_pieces_are_the_tokenizer_s() -> None:
 
 def test_no_rules_keep_everything() -> None:
     for text in (*BROKEN.values(), "x", "-", "|"):
-        assert rule_drop(view(text, language="en"), rules="none") is None
+        assert rule_drop(View(text, language="en"), rules="none") is None
 
 
 @pytest.mark.parametrize(("count", "kept"), [(127, False), (128, True)])
 def test_128_pieces_are_enough(count: int, kept: bool) -> None:
     text = " ".join(["word"] * count)
-    first = next(verdicts(view(text, language="en")))
+    first = next(verdicts(View(text, language="en")))
     assert (first.value, first.kept, first.name, first.bound) == (count, kept, "pieces", ">= 128")
 
 
@@ -143,19 +143,19 @@ def test_128_pieces_are_enough(count: int, kept: bool) -> None:
 )
 def test_a_measure(measure: object, text: str, value: float) -> None:
     assert callable(measure)
-    assert measure(view(text, language="en")) == pytest.approx(value)
+    assert measure(View(text, language="en")) == pytest.approx(value)
 
 
 @pytest.mark.parametrize("language", ["ja", "zh", "th"])
 def test_words_are_not_measured_where_none_are_written(language: str) -> None:
-    names = {verdict.name for verdict in verdicts(view("今日は新しい図書館が町に開きました。" * 40, language=language))}
+    names = {verdict.name for verdict in verdicts(View("今日は新しい図書館が町に開きました。" * 40, language=language))}
     assert {"mean_word_length", "sentences_per_100_words", "stop_words", "lines_per_word"}.isdisjoint(names)
     assert {"pieces", "repeated_lines_share", "lorem_share"} <= names
 
 
 def test_english_stop_words_are_asked_of_english_only() -> None:
-    assert rule_drop(view(GERMAN, language="de")) is None
-    found = rule_drop(view(GERMAN, language="en"))
+    assert rule_drop(View(GERMAN, language="de")) is None
+    found = rule_drop(View(GERMAN, language="en"))
     assert found is not None
     assert found.reason is DocumentDrop.NO_STOP_WORDS
 
@@ -163,12 +163,12 @@ def test_english_stop_words_are_asked_of_english_only() -> None:
 def test_code_and_lists_in_prose_are_kept() -> None:
     code = "\n".join(f"    if (value_{n} > {n}) {{ return list_{n}[{n}]; }}" for n in range(12))
     items = "\n".join(f"- {line}" for line in GOOD[20:30])
-    assert rule_drop(view(f"{PROSE}\n{code}\n{items}", language="en")) is None
+    assert rule_drop(View(f"{PROSE}\n{code}\n{items}", language="en")) is None
 
 
 def test_marks_alone_are_a_text_that_can_be_measured() -> None:
     for text in ("|", "- - -", "•"):
-        found = rule_drop(view(text, language="en"))
+        found = rule_drop(View(text, language="en"))
         assert found is not None
         assert found.reason is DocumentDrop.TOO_SHORT
-        assert len(list(verdicts(view(text, language="en")))) == len(WEBTEXT_RULES)
+        assert len(list(verdicts(View(text, language="en")))) == len(WEBTEXT_RULES)
