@@ -22,6 +22,7 @@ import orjson
 from pipeline import storage
 from pipeline.fetch.deadline import Stopped
 from pipeline.fetch.journal import CLOSED, JOURNAL, OPEN, WARC, Entry, entries_in
+from pipeline.fetch.reasons import FetchDrop
 from pipeline.fetch.transport import Exchange
 from pipeline.schema import Link, PipelineError
 from pipeline.warc import Member, member, warc_date
@@ -172,9 +173,16 @@ def _write_all(descriptor: int, data: bytes, name: str) -> None:
 
 
 def _members(exchanges: Sequence[Exchange]) -> list[Member]:
-    """Response and request of every answer that came whole, or was refused by its head; the others are in the report."""
-    pairs = [_pair(exchange) for exchange in exchanges if exchange.fault is None or exchange.refused]
+    """Response and request of every answer that came whole, or was refused by its head; the others are in the report.
+
+    So is a page that asks not to be trained on: what is not kept cannot come back in a replay.
+    """
+    pairs = [_pair(exchange) for exchange in exchanges if exchange.fault is None or _is_kept_head(exchange)]
     return [stored for pair in pairs for stored in pair]
+
+
+def _is_kept_head(exchange: Exchange) -> bool:
+    return exchange.refused and exchange.fault is not None and exchange.fault.reason is not FetchDrop.TRAINING_OPT_OUT
 
 
 def _pair(exchange: Exchange) -> tuple[Member, Member]:

@@ -99,7 +99,9 @@ class Visit:
             if exchange.fault is not None:
                 return exchange.fault
             if exchange.status == 200:
-                return page_wish(exchange.body) or Found(url)
+                if wish := page_wish(exchange.body):
+                    self.exchanges[-1] = exchange._replace(fault=wish)  # so that its body is not stored
+                return wish or Found(url)
             if exchange.status not in REDIRECTS:
                 return Drop(FetchDrop.HTTP_STATUS, f"status={exchange.status}")
             target = self._target(exchange)

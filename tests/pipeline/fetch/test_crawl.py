@@ -10,7 +10,7 @@ from fastwarc.warc import ArchiveIterator as FastIterator
 from warcio.archiveiterator import ArchiveIterator
 
 from examples.fixture_web import BAD, FixtureWeb
-from pipeline.archive import stored_record
+from pipeline.archive import records, stored_record
 from pipeline.fetch.journal import JOURNAL
 from pipeline.fetch.reasons import FetchDrop
 from pipeline.schema import Drop
@@ -176,6 +176,18 @@ def test_the_report_beside_a_page_tells_its_story(good):
     for url, outcome in outcomes.items():
         assert (stories[url]["reason"] or "page") == outcome
         assert {"id", "key", "karma", "submission_id", "exchanges"} < stories[url].keys()
+
+
+def test_a_page_that_asks_not_to_be_trained_on_is_not_stored(web, crawl):
+    names = ("noai-header", "tdm-header", "usage-header", "noai-meta", "chain-0")
+    crawl([web.url(1, f"/bad/{name}") for name in names])
+    stored = [
+        record.headers["warc-target-uri"].rpartition("/")[2]
+        for path in crawl.archives()
+        for record in records(str(path))
+        if record.headers["warc-type"] == "response"
+    ]
+    assert [name for name in stored if name in names] == ["chain-0"]
 
 
 def test_a_finished_url_is_never_asked_for_again(web, crawl):

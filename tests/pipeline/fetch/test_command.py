@@ -1,0 +1,79 @@
+"""The installed command on the fixture web, delays as for strangers: live, again, and replayed from its own archive."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow.dataset
+import pytest
+from crawling import ROOT
+
+from examples.fixture_web import BAD, GOOD_PAGES, KINDS, FixtureWeb
+
+pytestmark = pytest.mark.slow
+
+GOOD_KINDS = ("open", "html", "huge", "bom")
+
+
+def corpus(*arguments: str) -> str:
+    command = [sys.executable, "-m", "dags", "corpus", "--allow-private", "127.0.0.0/8", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=600)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def documents(root: Path) -> dict[str, tuple]:
+    rows = pyarrow.dataset.dataset(root / "corpus" / "data", format="arrow").to_table().to_pylist()
+    return {row["url"]: (row["id"], row["text"], row["title"], row["karma"], row["cluster_size"]) for row in rows}
+
+
+def ledger(root: Path) -> dict[str, str]:
+    files = sorted(str(path) for path in (root / "ledger").glob("*.arrow"))
+    rows = pyarrow.dataset.dataset(files, format="arrow").to_table().to_pylist()
+    return {row["url"]: row["reason"] for row in rows}
+
+
+def test_live_again_and_replayed(tmp_path):
+    dump, live, replayed = tmp_path / "dump.ndjson", tmp_path / "live", tmp_path / "replayed"
+    with FixtureWeb() as web:
+        bad = [web.url(1, f"/bad/{name}") for name in BAD if name != "503-later"]
+        secret = [web.url(site, "/secret/1") for site in web.sites("open")]
+        dead = [f"http://127.0.0.1:1/{number}" for number in range(20)]
+        urls = [*web.good_urls(), *bad, *secret, *dead]
+        assert len(web.good_urls()) >= 300
+        with open(dump, "w") as file:
+            for number, url in enumerate(urls):
+                post = {"id": f"a{number:04}", "url": url, "score": 5, "created_utc": 1_370_000_000 + number}
+                more = {"subreddit": "test", "is_self": False, "over_18": False, "retrieved_on": 1_380_000_000}
+                file.write(json.dumps({**post, **more}) + "\n")
+        where = ("--submissions", str(dump), "--contact", "test@webtext.example")
+        corpus(*where, "--output", str(live))
+
+        assert not web.log.overlaps()
+        gaps = web.log.gaps()
+        assert min(gaps) > 0.95  # the server's clock starts and stops a little after ours
+        asked = {(entry["site"], entry["path"]) for entry in web.log.requests}
+        allowed = {f"127.0.0.{site}" for site in web.sites("html")}
+        assert not [path for site, path in asked if path.startswith("/secret/") and site not in allowed]
+        good = {web.url(site, f"/page/{n}") for kind in GOOD_KINDS for site in web.sites(kind) for n in range(GOOD_PAGES)}
+        found, dropped = documents(live), ledger(live)
+        assert good <= found.keys()
+        assert found.keys() | dropped.keys() >= set(urls)
+        assert not found.keys() & (set(bad) - {web.url(1, f"/bad/{name}") for name in ("chain-0", "cookies", "wrong-charset")})
+        kinds = {kind: {dropped[web.url(site, "/page/0")] for site in web.sites(kind)} for kind in set(KINDS) - set(GOOD_KINDS)}
+        assert kinds == {
+            "closed": {"ROBOTS_DISALLOWED"},
+            "error": {"ROBOTS_UNREACHABLE"},
+            "opt-out": {"TRAINING_OPT_OUT"},
+            "signal": {"TRAINING_OPT_OUT"},
+            "tdm": {"TRAINING_OPT_OUT"},
+        }
+        assert {dropped[url] for url in dead} == {"CONNECTION_REFUSED"}
+
+        count = len(web.log.requests)
+        corpus(*where, "--output", str(live))
+        assert len(web.log.requests) == count  # nothing is deferred, so nothing is asked for
+        assert documents(live) == found
+    corpus("--submissions", str(dump), "--archive", str(live / "pages" / "live" / "*.warc.gz"), "--output", str(replayed))
+    assert documents(replayed) == found
