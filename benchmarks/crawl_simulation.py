@@ -155,7 +155,6 @@ def main() -> None:
         pages = options.links * YIELD
         disk = pages * size + requests * 1_500  # request, metadata and the answers that bring no page
         print(f"\ndisk: {disk / 1e12:.2f} TB of WARC ({pages:,.0f} pages of {size:,.0f} B, 1,500 B of other records a request)")
-        for processes in (1, 4):
         seconds = days(top, processes=1, delay_s=DELAY_S)[0] * 86_400
         print(f"bandwidth: {8 * 0.9 * disk / seconds / 1e6:,.0f} Mbit/s on average over the first 90 %")
     print(f"\nCPU s of this simulation: {sum(os.times()[:2]):.0f}", file=sys.stderr)
