@@ -2,7 +2,6 @@
 
 import argparse
 import importlib
-import logging
 import sys
 from collections.abc import Sequence
 from importlib.metadata import version
@@ -51,8 +50,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     top.add_argument("command", choices=COMMANDS, metavar="COMMAND", help="see below")
     # Only the first word is ours: a command imports its own libraries and no others.
     chosen = top.parse_args(arguments[:1]).command
-    logging.basicConfig(level=logging.ERROR, format="webtext: %(message)s")  # Beam's libraries warn of what is no concern here
-    logging.getLogger("pipeline").setLevel(logging.WARNING)
     module = importlib.import_module(COMMANDS[chosen].module)
     parser = argparse.ArgumentParser(
         prog=f"webtext {chosen}",

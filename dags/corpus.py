@@ -235,3 +235,9 @@ def record_run(root: str, manifest: dict[str, Any], progress: Progress, *, secon
         "stages": progress.times(),
     }
     storage.write_text(storage.join(root, "run.json"), json.dumps(record, indent=2) + "\n")
+
+
+if __name__ == "__main__":  # python -m dags.corpus
+    from dags.__main__ import main
+
+    sys.exit(main(["corpus", *sys.argv[1:]]))
