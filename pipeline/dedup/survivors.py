@@ -18,7 +18,7 @@ from pipeline.schema import Shard
 from pipeline.shards import batches_of, fingerprint, finished, open_arrow, read_metadata, read_table, write_arrow, write_shard
 
 VERSION = 1
-SHARD_BYTES = 256 << 20  # of text that went in, a file that came out
+SHARD_BYTES = 128 << 20  # of text that went in, a file that comes out; a worker holds three times as much
 PLACES = 1 << 64
 SIZE = "cluster_size"
 
@@ -68,17 +68,20 @@ def survivors(task: Writing, *, columns: Columns) -> pa.Table:
     low, high = task.part * PLACES // task.of, (task.part + 1) * PLACES // task.of - 1
     parts = [fitted(rows, schema) for shard in task.documents for rows in rows_between(shard.path, low=low, high=high)]
     table = pa.concat_tables(parts) if parts else schema.empty_table()
+    del parts
     ids = table.column(columns.id).cast(pa.string())
     dropped = read_table(task.verdicts.path, columns=["id"]).column("id")
-    kept = pc.invert(pc.is_in(ids, value_set=dropped))
-    table = table.append_column("webtext:id", ids).filter(kept)
-    table = table.take(pc.sort_indices(table, sort_keys=[(PLACE, "ascending"), ("webtext:id", "ascending")]))
+    kept = pc.invert(pc.is_in(ids, value_set=dropped)).to_numpy()
+    keys = pa.table([table.column(PLACE), ids], names=["place", "id"])
+    order = pc.sort_indices(keys, sort_keys=[("place", "ascending"), ("id", "ascending")]).to_numpy()
+    order = pa.array(order[kept[order]])  # one copy of the text, not one to filter and one to sort
+    ids = ids.take(order)
+    table = table.drop_columns(PLACE).take(order)
     if SIZE not in table.column_names:
         clusters = read_table(clusters_path(task.verdicts.path))
-        found = pc.index_in(table.column("webtext:id"), value_set=clusters.column("id"))
-        sizes = pc.fill_null(clusters.column(SIZE).take(found), 1).cast(pa.int32())
-        table = table.append_column(SIZE, sizes)
-    return table.drop_columns([PLACE, "webtext:id"])
+        sizes = clusters.column(SIZE).take(pc.index_in(ids, value_set=clusters.column("id")))
+        table = table.append_column(SIZE, pc.fill_null(sizes, 1).cast(pa.int32()))
+    return table
 
 
 def empty_schema(columns: Columns) -> pa.Schema:

@@ -184,21 +184,33 @@ def lines(path: str) -> Iterator[bytes]:
 
 
 def plain(table: pa.Table) -> pa.Table:
-    """The table in types that every reader knows: no dictionaries, views, run lengths or extensions, no metadata."""
+    """The table in types that every reader knows, so that one row is one row whatever format it came in; no metadata."""
     columns = []
     for column in table.columns:
-        if isinstance(column.type, pa.ExtensionType):
-            column = column.cast(column.type.storage_type)
-        if pa.types.is_dictionary(column.type):
-            column = column.cast(column.type.value_type)
         if pa.types.is_run_end_encoded(column.type):
             column = pa.chunked_array([pc.run_end_decode(chunk) for chunk in column.chunks], column.type.value_type)
-        if pa.types.is_string_view(column.type):
-            column = column.cast(pa.string())
-        if pa.types.is_binary_view(column.type):
-            column = column.cast(pa.binary())
-        columns.append(column)
+        kind = plain_type(column.type)
+        columns.append(column if column.type.equals(kind, check_metadata=True) else column.cast(kind))
     return pa.table(columns, names=table.column_names)
+
+
+def plain_type(kind: pa.DataType) -> pa.DataType:
+    """A type without dictionaries, views and extensions; the values of every list are called `item`."""
+    if isinstance(kind, pa.ExtensionType):
+        return plain_type(kind.storage_type)
+    if pa.types.is_dictionary(kind):
+        return plain_type(kind.value_type)
+    if pa.types.is_string_view(kind):
+        return pa.string()
+    if pa.types.is_binary_view(kind):
+        return pa.binary()
+    if pa.types.is_list(kind):
+        return pa.list_(plain_type(kind.value_type))
+    if pa.types.is_large_list(kind):
+        return pa.large_list(plain_type(kind.value_type))
+    if pa.types.is_struct(kind):
+        return pa.struct([pa.field(field.name, plain_type(field.type)) for field in kind])
+    return kind
 
 
 def joined(tables: list[pa.Table], *, what: str) -> pa.Table:
