@@ -255,7 +255,6 @@ class Trainer:
                     values["validation_bits_per_byte"] = loss / math.log(2) / self.bytes_per_token
                 self.journal.record(self.step, **values)
                 self.journal.say(f"step {self.step:,}  validation loss {loss:.4f}" + ("  (best)" if better else ""))
-                self.journal.draw()
         if self.step and self.saved != self.step and (last or better or self.step % self.run.save_every == 0):
             self._save()
 
@@ -296,7 +295,8 @@ class Trainer:
             return
         weights, moments = weights_out(self.base), moments_out(self.base, self.optimizers)
         self.saved = self.step
-        if self.ranks.first:
+        if self.journal is not None:
+            self.journal.draw()
             state = self._state() | {"unscheduled": unscheduled}
             self.writer.submit(partial(_write, self.run, weights=weights, moments=moments, state=state))
 
