@@ -8,6 +8,7 @@ from typing import Any
 import pyarrow as pa
 
 from pipeline import storage
+from pipeline.manifest import SCHEMA
 from pipeline.schema import PipelineError
 from pipeline.shards import read_batches
 
@@ -26,9 +27,35 @@ def root_of(path: str) -> str:
 def manifest_of(root: str) -> dict[str, Any]:
     path = storage.join(root, "corpus", "manifest.json")
     try:
-        return json.loads(storage.read_text(path))
+        made = json.loads(storage.read_text(path))
     except ValueError as error:
         raise PipelineError(f"{path}: is not the JSON it was written as ({error}). Run `webtext corpus` again.") from error
+    if isinstance(made, dict) and made.get("schema", SCHEMA) != SCHEMA:
+        raise PipelineError(f"{path}: schema is {made['schema']!r}, this version reads {SCHEMA}. Run `webtext corpus` again.")
+    if not has_shape(made, MANIFEST) or not has_shape([list(stage["dropped"].values()) for stage in made["stages"]], [[int]]):
+        raise PipelineError(f"{path}: is not the manifest that was written there. Run `webtext corpus` again.")
+    return made
+
+
+FILE = {"path": str, "rows": int, "bytes": int, "sha256": str}
+MANIFEST: dict[str, Any] = {
+    "schema": str,
+    "config": dict,
+    "inputs": [{"path": str, "size": int, "sha256": str}],
+    "stages": [{"name": str, "in": int, "kept": int, "dropped": dict}],
+    "shards": [{**FILE, "split": str}],
+    "ledger": [FILE],
+    "versions": {"python": str, "webtext": str},
+}
+
+
+def has_shape(value: Any, shape: Any) -> bool:
+    """Whether JSON has the types and, in objects, at least the fields of `shape`; entries of a list have the shape of its one."""
+    if isinstance(shape, dict):
+        return isinstance(value, dict) and all(name in value and has_shape(value[name], part) for name, part in shape.items())
+    if isinstance(shape, list):
+        return isinstance(value, list) and all(has_shape(part, shape[0]) for part in value)
+    return isinstance(value, shape) and not isinstance(value, bool)
 
 
 def corpus_batches(root: str, manifest: dict[str, Any], *, columns: list[str]) -> Iterator[tuple[str, pa.RecordBatch]]:

@@ -60,7 +60,11 @@ def settle_configuration(root: str, config: dict[str, Any], differences: Sequenc
 
 def recorded_configuration(root: str) -> dict[str, Any] | None:
     path = storage.join(root, "config.json")
-    return json.loads(storage.read_text(path)) if storage.exists(path) else None
+    try:
+        return json.loads(storage.read_text(path)) if storage.exists(path) else None
+    except ValueError as error:
+        message = f"{path}: is not the JSON it was written as ({error}). Delete it if you know the configuration."
+        raise PipelineError(message) from error
 
 
 @contextlib.contextmanager
@@ -109,7 +113,7 @@ def pipeline_options(arguments: Sequence[str]) -> PipelineOptions:
 
 def run_pipeline(pipeline: beam.Pipeline) -> None:
     """Runs it to its end.  What a person can mend comes out as PipelineError whatever the runner wrapped it in."""
-    logging.getLogger("apache_beam").setLevel(logging.ERROR)
+    logging.getLogger("apache_beam").setLevel(logging.CRITICAL)  # it logs the traceback of every error that it also raises
     try:
         result = pipeline.run()
         if result is not None:
@@ -117,13 +121,22 @@ def run_pipeline(pipeline: beam.Pipeline) -> None:
     except PipelineError as error:
         raise type(error)(sentence(str(error))) from error
     except Exception as error:
-        if found := MENDABLE.findall(str(error)):
-            raise PipelineError(sentence(found[-1])) from error
+        if message := mendable(str(error)):
+            raise PipelineError(sentence(message)) from error
         raise
 
 
-# How our error stands in the traceback text that a runner with other processes raises.
-MENDABLE = re.compile(r"pipeline\.schema\.(?:PipelineError|ShardError): (.+)")
+# How an error stands at the end of the traceback text that a runner with other processes raises.
+RAISED = re.compile(r"(pipeline(?:\.\w+)+)\.(\w+): (.+)")
+
+
+def mendable(traceback: str) -> str | None:
+    """The message of the last PipelineError in a traceback's text."""
+    for module, name, message in reversed(RAISED.findall(traceback)):
+        kind = getattr(sys.modules.get(module), name, None)
+        if isinstance(kind, type) and issubclass(kind, PipelineError):
+            return message
+    return None
 
 
 def sentence(message: str) -> str:

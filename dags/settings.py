@@ -2,6 +2,9 @@
 
 import argparse
 import datetime
+import hashlib
+import os
+import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
@@ -72,8 +75,10 @@ class RunOptions:
 
     @property
     def journal(self) -> str:
-        """Where workers on this machine note each shard they finish."""
-        return storage.join(self.output, ".journal")
+        """Where workers on this machine note each shard they finish: a local file, wherever the corpus lies."""
+        if storage.is_local(self.output):
+            return storage.join(self.output, ".journal")
+        return os.path.join(tempfile.gettempdir(), f"webtext-{hashlib.sha256(self.output.encode()).hexdigest()[:16]}.journal")
 
 
 def day(text: str) -> str:

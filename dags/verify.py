@@ -4,14 +4,16 @@ import argparse
 import hashlib
 import os
 import sys
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from typing import Any
 
 import pyarrow.compute as pc
 
 from dags.finished_corpus import manifest_of, root_of
+from dags.running import recorded_configuration
 from pipeline import storage
+from pipeline.card import dataset_card
 from pipeline.schema import CORPUS, LEDGER, PipelineError, ShardError
 from pipeline.shards import read_batches
 
@@ -40,10 +42,12 @@ def run(options: argparse.Namespace) -> int:
 def differences(root: str, manifest: dict[str, Any]) -> Iterator[str]:
     """What differs from the manifest, a sentence each, the cheapest checks first."""
     yield from count_differences(manifest)
-    listed = {os.path.basename(shard["path"]) for shard in manifest["shards"]}
-    for path in storage.matching(storage.join(root, "corpus", "data", "*")):
-        if os.path.basename(path) not in listed:
-            yield f"{path}: is not in the manifest"
+    yield from text_differences(root, manifest)
+    for folder, files in (("corpus/data", manifest["shards"]), ("ledger", manifest["ledger"])):
+        listed = {os.path.basename(file["path"]) for file in files}
+        for path in storage.matching(storage.join(root, *folder.split("/"), "*")):
+            if os.path.basename(path) not in listed:
+                yield f"{path}: is not in the manifest"
     for folder, files in (("corpus", manifest["shards"]), ("", manifest["ledger"])):
         for file in files:
             yield from file_differences(storage.join(root, folder, *file["path"].split("/")), file)
@@ -58,6 +62,9 @@ def differences(root: str, manifest: dict[str, Any]) -> Iterator[str]:
 
 
 def count_differences(manifest: dict[str, Any]) -> Iterator[str]:
+    for shard in manifest["shards"]:
+        if shard["split"] not in ("train", "validation"):
+            yield f"manifest.json: {shard['path']} belongs to a split {shard['split']!r}"
     for stage in manifest["stages"]:
         if stage["in"] != stage["kept"] + sum(stage["dropped"].values()):
             yield f"manifest.json: stage {stage['name']} has {stage['in']:,} in, but kept and dropped do not add up to that"
@@ -67,6 +74,18 @@ def count_differences(manifest: dict[str, Any]) -> Iterator[str]:
     rows = sum(shard["rows"] for shard in manifest["shards"])
     if rows != manifest["stages"][-1]["kept"]:
         yield f"manifest.json: shards hold {rows:,} rows, but {manifest['stages'][-1]['kept']:,} documents were kept"
+
+
+def text_differences(root: str, manifest: dict[str, Any]) -> Iterator[str]:
+    """The configuration and the dataset card say what the manifest says."""
+    recorded = recorded_configuration(root)
+    if recorded is not None and recorded != manifest["config"]:
+        yield f"{storage.join(root, 'config.json')}: is another configuration than the manifest's"
+    card = storage.join(root, "corpus", "README.md")
+    if not storage.exists(card):
+        yield f"{card}: is missing"
+    elif storage.sha256_of(card) != hashlib.sha256(dataset_card(manifest).encode()).hexdigest():
+        yield f"{card}: is not the card of this manifest"
 
 
 def file_differences(path: str, expected: dict[str, Any]) -> Iterator[str]:
@@ -79,7 +98,7 @@ def file_differences(path: str, expected: dict[str, Any]) -> Iterator[str]:
 
 
 def ledger_differences(root: str, manifest: dict[str, Any]) -> Iterator[str]:
-    counted: dict[str, Counter[str]] = {stage["name"]: Counter() for stage in manifest["stages"]}
+    counted: defaultdict[str, Counter[str]] = defaultdict(Counter)
     for file in manifest["ledger"]:
         path = storage.join(root, *file["path"].split("/"))
         rows = 0

@@ -225,12 +225,13 @@ class ArchiveIndex:
 
     def best(self, key: str, *, url: str, without: Collection[tuple[str, int]] = ()) -> Entry | None:
         """The response that answers `url`: one that leads to a page before one that does not, then the very URL, then the
-        earliest, then archive name, content and offset.  `without` are places (archive digest, offset) already followed.
+        earliest, then the lowest digest: never the name or place of a file.  `without` are places (archive digest, offset)
+        already followed.
         """
         rows = [row for row in self.find(key) if row.place not in without]
 
         def rank(row: Entry) -> tuple:
-            return not row.usable, row.url != url, row.date_us, row.archive_name, *row.place
+            return not row.usable, row.url != url, row.date_us, row.digest, row.url, row.archive_name, *row.place
 
         return min(rows, key=rank, default=None)
 
@@ -241,4 +242,4 @@ class ArchiveIndex:
         bodies = [row for row in self.find(entry.revisit_of) if row.revisit_of is None and not row.damage and row.status == 200]
         if not bodies:
             return None
-        return min(bodies, key=lambda row: (abs(row.date_us - entry.revisit_date_us), row.archive_name, *row.place))
+        return min(bodies, key=lambda row: (abs(row.date_us - entry.revisit_date_us), row.digest, row.archive_name, *row.place))

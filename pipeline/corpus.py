@@ -18,14 +18,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline import storage
-from pipeline.schema import CORPUS, Shard
+from pipeline.schema import CORPUS, Shard, ShardError
 from pipeline.shards import (
     Gather,
     MapShards,
     fingerprint,
     finished,
     open_arrow,
+    read_batches,
     read_table,
+    rows_digest,
     shard_path,
     write_shard,
 )
@@ -168,7 +170,7 @@ def tasks(
 
 def write_corpus_shard(task: Writing, *, root: str, clusters_path: ClustersPath) -> Shard:
     path = task.range.path(root)
-    if shard := finished(path, task.made_from):
+    if (shard := finished(path, task.made_from)) and is_unharmed(path, shard.digest):
         return shard
     low, high = task.range.low, task.range.high
     dropped = dropped_in(task.verdicts.path, low=low, high=high)
@@ -186,6 +188,14 @@ def write_corpus_shard(task: Writing, *, root: str, clusters_path: ClustersPath)
         path, table.select(CORPUS.names).cast(CORPUS), stage="corpus", number=task.range.number, of=task.range.of,
         recipe=fingerprint(VERSION), made_from=task.made_from, counts=counts,
     )  # fmt: skip
+
+
+def is_unharmed(path: str, digest: str) -> bool:
+    """Whether a shard still holds the rows that were written: a manifest must not vouch for a damaged one."""
+    try:
+        return rows_digest(batch.replace_schema_metadata() for batch in read_batches(path)) == digest
+    except ShardError:
+        return False
 
 
 def cluster_sizes(ids: pa.ChunkedArray, path: str, *, low: int, high: int) -> pa.Array:

@@ -1,5 +1,6 @@
 """What a corpus is made of, hash by hash: written last, so that a corpus with a manifest is whole."""
 
+import hashlib
 import json
 import os
 from collections import Counter, defaultdict
@@ -106,12 +107,15 @@ def _partitions(path: str) -> str | None:
 
 
 def publish_manifest(shards: Sequence[Shard], *, root: str, inputs: Sequence[str], config: dict[str, Any]) -> Shard:
-    """Writes manifest.json and the dataset card of a finished corpus, then deletes what is stale."""
+    """Deletes what is stale, then writes the dataset card and, last, manifest.json of a finished corpus."""
     made = manifest(shards, root=root, inputs=inputs, config=config)
     path = storage.join(root, "corpus", "manifest.json")
-    storage.write_text(storage.join(root, "corpus", "README.md"), dataset_card(made))
-    storage.write_text(path, json.dumps(made, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
+    card_path, card = storage.join(root, "corpus", "README.md"), dataset_card(made)
+    if not storage.exists(card_path) or storage.sha256_of(card_path) != hashlib.sha256(card.encode()).hexdigest():
+        storage.remove([path])  # the card that it belongs to goes
+        storage.write_text(card_path, card)
     collect_stale(shards, root=root, ledger=made["ledger"])
+    storage.write_text(path, json.dumps(made, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
     rows = sum(shard["rows"] for shard in made["shards"])
     return Shard("manifest", 0, 1, path, rows, 0, storage.sha256_of(path))
 

@@ -33,7 +33,7 @@ from apache_beam.transforms.window import GlobalWindow
 from apache_beam.utils.windowed_value import WindowedValue
 
 from pipeline import storage
-from pipeline.schema import LEDGER, LedgerRow, Shard, ShardError
+from pipeline.schema import LEDGER, LedgerRow, PipelineError, Shard, ShardError
 
 BATCH_ROWS = 1024  # rows a record batch holds at most
 METADATA = b"webtext"  # schema metadata key of a work shard: JSON of ShardMetadata
@@ -142,9 +142,10 @@ def write_ledger(root: str, stage: str, number: int, rows: Iterable[LedgerRow]) 
 
 
 def write_ledger_table(root: str, stage: str, number: int, table: pa.Table) -> LedgerFile:
-    """As `write_ledger`, of rows that are in order already."""
+    """As `write_ledger`, of rows that are in order already.  The manifest, which speaks of what stood here, goes first."""
     name = f"{stage}-{number:05d}.arrow"
     path = storage.join(root, "ledger", name)
+    storage.remove([storage.join(root, "corpus", "manifest.json")])
     write_arrow(path, LEDGER, batches_of(table))
     counted = pc.value_counts(table.column("reason"))
     dropped = {entry["values"]: entry["counts"] for entry in counted.to_pylist()}
@@ -161,6 +162,14 @@ def table_of(rows: Iterable[tuple], schema: pa.Schema) -> pa.Table:
 # ---- reading ----
 
 
+# What Arrow is seen to raise on a changed byte: OSError is its word for a buffer that cannot be unpacked.
+DAMAGED = (pa.ArrowException, OSError)
+
+
+def damaged(path: str, error: Exception) -> ShardError:
+    return ShardError(f"{path}: is not a whole Arrow IPC file ({error}). Delete it and run the command again.")
+
+
 def open_arrow(path: str, *, columns: Sequence[str] | None = None) -> pa.ipc.RecordBatchFileReader:
     """An Arrow IPC file, memory-mapped; only `columns` are decompressed.  Raises ShardError if it is not whole."""
     try:
@@ -174,21 +183,28 @@ def open_arrow(path: str, *, columns: Sequence[str] | None = None) -> pa.ipc.Rec
             reader = pa.ipc.open_file(storage.arrow_source(path), options=options)
     except FileNotFoundError as error:
         raise ShardError(f"{path}: is not there. Run the command that makes it again.") from error
-    except pa.ArrowInvalid as error:
-        raise ShardError(f"{path}: is not a whole Arrow IPC file ({error}). Delete it and run the command again.") from error
+    except DAMAGED as error:
+        raise damaged(path, error) from error
     return reader
 
 
 def read_batches(path: str, *, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
-    """The record batches of a file, one in memory at a time."""
+    """The record batches of a file, one in memory at a time.  Raises ShardError if one is damaged."""
     reader = open_arrow(path, columns=columns)
     for number in range(reader.num_record_batches):
-        yield reader.get_batch(number)
+        try:
+            batch = reader.get_batch(number)
+        except DAMAGED as error:
+            raise damaged(path, error) from error
+        yield batch
 
 
 def read_table(path: str, *, columns: Sequence[str] | None = None) -> pa.Table:
     reader = open_arrow(path, columns=columns)
-    table = reader.read_all()
+    try:
+        table = reader.read_all()
+    except DAMAGED as error:
+        raise damaged(path, error) from error
     return table.select(columns) if columns is not None else table
 
 
@@ -196,8 +212,11 @@ def read_metadata(path: str) -> ShardMetadata:
     text = (open_arrow(path).schema.metadata or {}).get(METADATA)
     if text is None:
         raise ShardError(f"{path}: is an Arrow file, but not a work shard of webtext.")
-    fields = json.loads(text)
-    return ShardMetadata(**{**fields, "ledger": [LedgerFile(**file) for file in fields["ledger"]]})
+    try:
+        fields = json.loads(text)
+        return ShardMetadata(**{**fields, "ledger": [LedgerFile(**file) for file in fields["ledger"]]})
+    except (ValueError, TypeError, KeyError) as error:
+        raise damaged(path, error) from error
 
 
 def _shard(path: str, metadata: ShardMetadata) -> Shard:
@@ -301,13 +320,17 @@ class _Across(beam.DoFn):
 
 
 def note(journal: str, shard: Shard) -> None:
-    """Appends one line; a single write of a line is atomic between processes."""
+    """Appends one line; a single write of a line is atomic between processes.  Raises PipelineError when the disk is full."""
     line = json.dumps(shard._asdict()) + "\n"
-    descriptor = os.open(journal, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
     try:
-        os.write(descriptor, line.encode())
-    finally:
-        os.close(descriptor)
+        descriptor = os.open(journal, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+        try:
+            os.write(descriptor, line.encode())
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        message = f"cannot write {journal}: {error.strerror}. Mend that, then run the same command again."
+        raise PipelineError(message) from error
 
 
 class Gather(beam.PTransform):

@@ -88,8 +88,8 @@ def remove(paths: Sequence[str]) -> None:
     for path in paths:
         if not is_local(path):
             _remote().delete([path])
-        elif os.path.exists(path):
-            os.remove(path)
+        else:
+            Path(path).unlink(missing_ok=True)
 
 
 def make_folder(path: str) -> None:
