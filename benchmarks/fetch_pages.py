@@ -96,19 +96,23 @@ def our_transport_kept(wanted: list[str], ca: str) -> None:
     our_transport(wanted, ca, kept=512)
 
 
+def crawl_config(ca: str):
+    from pipeline.fetch.config import FetchConfig
+
+    return FetchConfig(
+        contact="bench@webtext.example", allow_private=("127.0.0.0/8",), private_delay_s=0.0, threads=THREADS,
+        max_pages_per_host=10**6, ca_file=ca or None,
+    )  # fmt: skip
+
+
 def our_crawl(wanted: list[str], ca: str) -> None:
     """The whole crawl: turns, robots.txt and tdmrep.json of every host, WARC, journal, page shard."""
     import hashlib
 
-    from pipeline.fetch.config import FetchConfig
     from pipeline.fetch.crawl import crawl_shard
     from pipeline.schema import LINK
     from pipeline.shards import shard_path, table_of, write_shard
 
-    config = FetchConfig(
-        contact="bench@webtext.example", allow_private=("127.0.0.0/8",), private_delay_s=0.0, threads=THREADS,
-        max_pages_per_host=10**6, ca_file=ca or None,
-    )  # fmt: skip
     with tempfile.TemporaryDirectory() as root:
         rows = [
             (hashlib.sha256(url.encode()).hexdigest()[:32], url[7:], url, url.split("/")[2].partition(":")[0], 5, "a", "b", 1)
@@ -117,7 +121,7 @@ def our_crawl(wanted: list[str], ca: str) -> None:
         path = shard_path(root, "links", 0, 1)
         table = table_of(sorted(rows), LINK)
         links = write_shard(path, table, stage="links", number=0, of=1, recipe="", made_from="")
-        pages = crawl_shard(links, root=root, config=config, url_drop=lambda url: None)
+        pages = crawl_shard(links, root=root, config=crawl_config(ca), url_drop=lambda url: None)
         assert pages.rows == len(wanted), pages
 
 
@@ -181,15 +185,18 @@ def compare(scheme: str, count: int, ca: str, rounds: int) -> None:
 
 
 def memory(count: int) -> None:
-    """Resident memory while one process fetches `count` pages through the whole crawl, shard after shard."""
+    """Resident memory while one engine fetches `count` pages, shard after shard."""
+    from pipeline.fetch.crawl import engine_of
+
     shard = 5000
     print(f"\nmemory over {count:,} fetches, shards of {shard:,}")
-    for done in range(0, count, shard):
-        our_crawl([f"{url}x{done}" for url in urls("http", shard)], "")
-        with open("/proc/self/statm") as file:
-            resident = int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
-        cpu_ms = 1000 * sum(os.times()[:2]) / (done + shard)
-        print(f"{done + shard:>9,} pages {resident:>7.0f} MB resident {cpu_ms:>6.2f} ms CPU a page", flush=True)
+    with engine_of(crawl_config("")):  # kept over all shards, as in a run of many
+        for done in range(0, count, shard):
+            our_crawl([f"{url}x{done}" for url in urls("http", shard)], "")
+            with open("/proc/self/statm") as file:
+                resident = int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
+            cpu_ms = 1000 * sum(os.times()[:2]) / (done + shard)
+            print(f"{done + shard:>9,} pages {resident:>7.0f} MB resident {cpu_ms:>6.2f} ms CPU a page", flush=True)
 
 
 def main() -> None:

@@ -9,7 +9,6 @@ something of us.  Site 1 also serves the bad pages under /bad/.  Every request i
 import argparse
 import functools
 import gzip
-import itertools
 import json
 import socket
 import struct
@@ -72,13 +71,6 @@ class Log:
             if not entry["hung_up"] and (before is None or entry["end"] > before["end"]):
                 latest[entry["site"]] = entry
         return found
-
-    def gaps(self) -> list[float]:
-        """Seconds between the end of a request and the beginning of the next to the same site."""
-        with self.lock:
-            ordered = sorted(self.requests, key=lambda entry: (entry["site"], entry["begin"]))
-        pairs = itertools.pairwise(ordered)
-        return [b["begin"] - a["end"] for a, b in pairs if a["site"] == b["site"]]
 
 
 class Site(BaseHTTPRequestHandler):
