@@ -185,8 +185,16 @@ def submission_of(record: Any) -> Submission:
         created = _whole(created, "created_utc")
     if not 0 <= created <= MAX_UTC:
         raise FieldError("created_utc")
-    meta = get("_meta") or _NO_META
-    if type(meta) is not dict:
+    is_self, over_18, meta = get("is_self"), get("over_18"), get("_meta")
+    if is_self is None:
+        is_self = False
+    if over_18 is None:
+        over_18 = False
+    if type(is_self) is not bool or type(over_18) is not bool:
+        raise FieldError("is_self or over_18")
+    if meta is None:
+        meta = _NO_META
+    elif type(meta) is not dict:
         raise FieldError("_meta")
     return Submission(
         name.removeprefix("t3_"),
@@ -194,8 +202,8 @@ def submission_of(record: Any) -> Submission:
         score,
         created,
         subreddit,
-        _flag(get("is_self"), "is_self"),
-        _flag(get("over_18"), "over_18"),
+        is_self,
+        over_18,
         bool(get("removed_by_category") or meta.get("removal_type")),
         _latest(get("retrieved_on"), get("retrieved_utc"), meta.get("retrieved_2nd_on")),
     )
@@ -217,14 +225,6 @@ def _other_url(record: dict[str, Any]) -> Any:
     parents = record.get("crosspost_parent_list")
     parent = parents[0] if type(parents) is list and parents else None
     return record.get("url_overridden_by_dest") or (parent.get("url") if type(parent) is dict else None)
-
-
-def _flag(value: Any, field: str) -> bool:
-    if value is True or value is False:
-        return value
-    if value is None:
-        return False
-    raise FieldError(field)
 
 
 def _whole(value: Any, field: str) -> int:

@@ -75,7 +75,7 @@ def judged(
                 break  # archive.org has pages of its own
         elif ruling is LinkDrop.SHORTENER and not final:
             break
-        return Judged(page, Drop(ruling))
+        return Judged(page, _PLAIN_DROPS[ruling])
     else:
         return Judged(page, Drop(LinkDrop.ARCHIVE_WRAPPER, f"depth={MAX_WRAPS}"))
     # The path alone: OpenWebText looks at the whole URL, and so loses every page of hosts such as foo.app.
@@ -107,17 +107,20 @@ def origin(submission_id: str, karma: int | None) -> str:
 @lru_cache(maxsize=1 << 16)
 def _host_ruling(host: str) -> LinkDrop | None:
     """What the host lists say.  ARCHIVE_WRAPPER and SHORTENER depend on the rest of the URL too."""
-    names = set(parents(host))
-    if names & hosts.REDDIT:
-        return LinkDrop.REDDIT
-    if names & hosts.WIKIPEDIA or names & hosts.WIKIPEDIA_MIRRORS or host.startswith(hosts.MOBILE_WIKIPEDIA):
+    for name in parents(host):
+        if name in _RULINGS:
+            return _RULINGS[name]
+    if host.startswith(hosts.MOBILE_WIKIPEDIA):
         return LinkDrop.WIKIPEDIA
-    if names & hosts.IMAGES:
-        return LinkDrop.IMAGE_HOST
-    if names & hosts.MEDIA:
-        return LinkDrop.MEDIA_HOST
-    if names & hosts.SHORTENERS:
-        return LinkDrop.SHORTENER
-    if names & hosts.WRAPPERS or "google" in host.split("."):
-        return LinkDrop.ARCHIVE_WRAPPER
-    return None
+    return LinkDrop.ARCHIVE_WRAPPER if "google" in host.split(".") else None
+
+
+_RULINGS = {
+    **dict.fromkeys(hosts.WRAPPERS, LinkDrop.ARCHIVE_WRAPPER),
+    **dict.fromkeys(hosts.SHORTENERS, LinkDrop.SHORTENER),
+    **dict.fromkeys(hosts.MEDIA, LinkDrop.MEDIA_HOST),
+    **dict.fromkeys(hosts.IMAGES, LinkDrop.IMAGE_HOST),
+    **dict.fromkeys(hosts.WIKIPEDIA | hosts.WIKIPEDIA_MIRRORS, LinkDrop.WIKIPEDIA),
+    **dict.fromkeys(hosts.REDDIT, LinkDrop.REDDIT),  # redd.it serves pictures, and is Reddit first
+}
+_PLAIN_DROPS = {reason: Drop(reason) for reason in LinkDrop}

@@ -17,7 +17,7 @@ from pipeline import storage
 from pipeline.schema import LEDGER, LINK, LedgerRow, Link, ShardError
 from pipeline.shards import open_arrow
 
-CHUNK_ROWS = 1 << 16
+CHUNK_ROWS = 1 << 14  # 65,536 take 65 MB more and are no faster
 BATCH_ROWS = 256  # a chunk is larger where there are many partitions: batches of a few rows cost more than the rows
 CHUNK_CHARACTERS = 1 << 25  # of URLs: a dump of nothing but long ones fills no memory either
 MADE_FROM, SUMMARY = b"made_from", b"summary"
