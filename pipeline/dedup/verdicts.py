@@ -1,5 +1,6 @@
 """Edges in, verdicts out: which documents are dropped, for whom, and how many each keeper stands for."""
 
+import tempfile
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -8,16 +9,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline import storage
-from pipeline.components import Components
+from pipeline.components import components
 from pipeline.dedup.columns import Columns, SignedCorpus, write_columns
 from pipeline.dedup.edges import DuplicateDrop, digests, in_keep_order, older_nodes, signed_corpus
 from pipeline.dedup.rule import Rule, kept_inside
 from pipeline.dedup.signing import signatures_path
 from pipeline.schema import LEDGER, Shard
-from pipeline.shards import fingerprint, finished, note, open_arrow, read_metadata, read_table, write_ledger_table
+from pipeline.shards import fingerprint, finished, note, open_arrow, read_batches, read_metadata, read_table, write_ledger_table
+from pipeline.star_rounds import star_rounds
 
 VERSION = 1
 CHUNK_ROWS = 1 << 18  # signatures in memory at a time, 264 MB; a larger cluster is read whole
+MAX_UNION_NODES = 200_000_000  # documents whose components are found in memory, 16 bytes each: 3.2 GB
 BATCH_ROWS = 1 << 16  # of verdicts, so that a range of ids is found by reading the ids alone
 
 VERDICT = pa.schema([("id", pa.string()), ("kept", pa.string()), ("jaccard", pa.float32()), ("reason", pa.string())])
@@ -61,7 +64,7 @@ def _decided(shards: list[Shard], *, root: str, rule: Rule, columns: Columns) ->
     made_from = fingerprint(recipe, digests(sources))
     if (shard := finished(path, made_from)) and storage.exists(clusters_path(path)):
         return shard
-    found = folded_nodes(corpus, shards, rule=rule, columns=columns)
+    found = folded_nodes(corpus, shards, root=root, rule=rule, columns=columns)
     table, sizes = verdict_tables(corpus, found, older=older_nodes(shards), num_perm=rule.num_perm)
     rows = sum(shard.rows for shard in documents)
     ledger = write_ledger_table(root, "duplicates", 0, ledger_of(documents, corpus, found, table, columns=columns))
@@ -75,15 +78,25 @@ def _decided(shards: list[Shard], *, root: str, rule: Rule, columns: Columns) ->
     )  # fmt: skip
 
 
-def folded_nodes(corpus: SignedCorpus, shards: Sequence[Shard], *, rule: Rule, columns: Columns) -> Folded:
+def clusters_of(shards: Sequence[Shard], *, nodes: int, folder: str) -> tuple[np.ndarray, np.ndarray]:
+    """Members and starts of what the edges connect: by union-find in memory, or by star rounds in `folder` where it is large."""
+
+    def pieces() -> Iterator[np.ndarray]:
+        for shard in sorted(shard for shard in shards if shard.stage == "edges"):
+            for batch in read_batches(shard.path):
+                yield np.stack([batch.column(0).to_numpy(), batch.column(1).to_numpy()], axis=1)
+
+    if nodes <= MAX_UNION_NODES:
+        return components(nodes, pieces())
+    if not storage.is_local(folder):
+        folder = tempfile.mkdtemp(prefix="webtext-rounds-")
+    return star_rounds(pieces(), folder=folder)
+
+
+def folded_nodes(corpus: SignedCorpus, shards: Sequence[Shard], *, root: str, rule: Rule, columns: Columns) -> Folded:
     """Every node that is dropped.  A copy of a document that is itself dropped goes to that one's keeper, as near as it."""
-    graph = Components(corpus.nodes)
-    for shard in sorted(shard for shard in shards if shard.stage == "edges"):
-        table = read_table(shard.path)
-        graph.join(np.stack([table.column(0).to_numpy(), table.column(1).to_numpy()], axis=1))
-    members, starts = graph.members()
+    members, starts = clusters_of(shards, nodes=corpus.nodes, folder=storage.join(root, "duplicates", "rounds"))
     members, starts = in_keep_order(corpus, members, starts, columns=columns)
-    del graph
     older = older_nodes(shards)
     parts = [
         _folded_piece(corpus, members[starts[first] : starts[last]], starts[first : last + 1], older, rule)

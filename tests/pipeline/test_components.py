@@ -1,9 +1,13 @@
 """Star edges, components and the leader rule, each against the plainest program that does the same."""
 
 import itertools
+import os
+import tempfile
 from collections import defaultdict
+from pathlib import Path
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -11,6 +15,8 @@ import pipeline.leaders
 from pipeline.components import Components, components, star_edges
 from pipeline.dedup.rule import Rule, folded
 from pipeline.leaders import leaders
+from pipeline.schema import PipelineError
+from pipeline.star_rounds import star_rounds
 
 
 def plain_components(nodes: int, edges: list[tuple[int, int]]) -> list[list[int]]:
@@ -39,6 +45,7 @@ def clusters_of(members: np.ndarray, starts: np.ndarray) -> list[list[int]]:
     return [members[first:last].tolist() for first, last in itertools.pairwise(starts)]
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 6), max_size=40))
 def test_star_edges_lead_to_the_first_of_each_key(keys: list[int]) -> None:
     nodes = np.arange(len(keys)) * 3 + 5
@@ -58,6 +65,7 @@ def test_a_bucket_of_many_copies_is_a_star_and_not_a_square() -> None:
     assert (edges[:, 1] == 0).all()
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 29), st.integers(0, 29)), max_size=40))
 def test_components_are_those_of_a_plain_search_whatever_the_pieces(pairs: list[tuple[int, int]]) -> None:
     nodes = 30
@@ -164,3 +172,32 @@ def test_a_bucket_remembers_its_earliest_leaders_up_to_a_bound() -> None:
     starts, order = np.array([0, len(fewer)]), np.arange(len(fewer))
     keepers, _ = leaders(fewer, order, starts, np.zeros(len(fewer), bool), bands=1, band_rows=2, threshold=0.5)
     assert keepers[-1] == len(fewer) - 2
+
+
+# ---- star rounds ----
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 40), st.integers(0, 40)), max_size=60), st.sampled_from([1, 3, 8]))
+def test_star_rounds_find_what_union_find_finds(pairs: list[tuple[int, int]], parts: int) -> None:
+    edges = np.array(pairs, np.int64).reshape(-1, 2)
+    with tempfile.TemporaryDirectory() as folder:
+        found = star_rounds([edges[::2], edges[1::2]], folder=f"{folder}/rounds", parts=parts)
+        assert not os.listdir(folder)
+    assert clusters_of(*found) == clusters_of(*components(41, [edges]))
+
+
+@pytest.mark.parametrize("shuffled", [False, True])
+def test_star_rounds_follow_a_long_path(shuffled: bool, tmp_path: Path) -> None:
+    order = np.random.default_rng(0).permutation(20_000) if shuffled else np.arange(20_000)
+    path = np.stack([order[:-1], order[1:]], axis=1)
+    members, starts = star_rounds([path], folder=str(tmp_path / "rounds"), parts=4)
+    assert np.array_equal(members, np.arange(20_000))
+    assert starts.tolist() == [0, 20_000]
+
+
+def test_star_rounds_that_do_not_settle_are_an_error(tmp_path: Path) -> None:
+    order = np.arange(1000)
+    with pytest.raises(PipelineError, match="did not settle in 3 rounds"):
+        star_rounds([np.stack([order[:-1], order[1:]], axis=1)], folder=str(tmp_path / "rounds"), max_rounds=3)
+    assert not (tmp_path / "rounds").exists()

@@ -218,11 +218,12 @@ def test_every_mode_of_the_runner_gives_the_same_bytes(mode: str, tmp_path: Path
         assert (tmp_path / "memory" / name).read_bytes() == (tmp_path / mode / name).read_bytes()
 
 
-def test_keys_cut_into_ranges_give_the_same_verdicts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_ways_of_large_corpora_give_the_same_verdicts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = corpus(texts=30)
     whole = outcome(dropped(tmp_path / "whole", documents(tmp_path / "whole", rows, partitions=2)))
     monkeypatch.setattr("pipeline.dedup.edges.MAX_COLUMN_ROWS", 40)
     monkeypatch.setattr("pipeline.dedup.verdicts.CHUNK_ROWS", 8)
+    monkeypatch.setattr("pipeline.dedup.verdicts.MAX_UNION_NODES", 0)
     cut = outcome(dropped(tmp_path / "cut", documents(tmp_path / "cut", rows, partitions=2)))
     assert len(list((tmp_path / "cut" / "duplicates").glob("edges-*"))) > 36
     assert cut == whole
