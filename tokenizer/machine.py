@@ -25,16 +25,15 @@ intrinsic: Any = numba_intrinsic  # what it makes is called with fewer arguments
 
 @functools.cache
 def _sources() -> str:
-    """Digest of the package's Python files."""
-    digest = hashlib.sha256()
-    for path in sorted(pathlib.Path(__file__).parent.glob("*.py")):
-        digest.update(path.name.encode() + b"\0" + path.read_bytes())
-    return digest.hexdigest()
+    """Digest of the package's files that hold kernels."""
+    files = {path.name: path.read_bytes() for path in pathlib.Path(__file__).parent.glob("*.py")}
+    kernels = {name: content for name, content in files.items() if b"@kernel\n" in content or b"@intrinsic\n" in content}
+    return hashlib.sha256(repr(sorted(kernels.items())).encode()).hexdigest()
 
 
 class _PackageCache(FunctionCache):
     """numba's cache on disk, which watches only the file of the kernel itself: a kernel that calls one from another file
-    would live on unchanged after the other was mended.  Here any change in the package compiles anew."""
+    would live on unchanged after the other was mended.  Here a change in any file with kernels compiles anew."""
 
     def _index_key(self, sig: object, codegen: object) -> tuple:
         return (*super()._index_key(sig, codegen), _sources())
