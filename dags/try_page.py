@@ -1,7 +1,7 @@
 """One page through extraction and rules, every verdict and measure shown: for debugging.
 
-FILE is a page saved as HTML, or a WARC file (.warc, .warc.gz, .warc.zst).  All rules are tried, even behind one that
-drops the page.
+FILE is a page saved as HTML, or a WARC file (.warc, .warc.gz, .warc.zst).  A URL is fetched as a crawl would fetch it,
+so --contact is required.  All rules are tried, even behind one that drops the page.
 """
 
 import argparse
@@ -23,8 +23,12 @@ SHOWN_LINES = 8  # of the text, unless --text asks for all of it
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("page", metavar="FILE|URL", help="an HTML file, or a WARC file")
+    parser.add_argument("page", metavar="FILE|URL", help="an HTML file, a WARC file, or the address of a page")
     parser.add_argument("--page-url", metavar="URL", help="which page of a WARC file (default: its first)")
+    parser.add_argument("--contact", metavar="ADDRESS", help="for a URL: who servers may write to")
+    parser.add_argument(
+        "--allow-private", action="append", default=[], metavar="HOST:PORT-or-CIDR", help="a private host that may be fetched"
+    )
     parser.add_argument("--extractor", choices=EXTRACTORS, default=ExtractConfig.extractor, help="default: %(default)s")
     parser.add_argument("--language", default=ExtractConfig.language, help="the corpus's language, or any (default: %(default)s)")
     parser.add_argument("--rules", choices=RULE_SETS, default=ExtractConfig.rules, help="default: %(default)s")
@@ -33,7 +37,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     config = ExtractConfig(extractor=options.extractor, language=options.language, rules=options.rules)
-    record = stored_page(options.page, url=options.page_url)
+    if options.page.startswith(("http://", "https://")):
+        from dags.try_fetch import fetched_record  # brings Beam, which a file does not need
+
+        record = fetched_record(options.page, contact=options.contact, allow_private=tuple(options.allow_private))
+    else:
+        record = stored_page(options.page, url=options.page_url)
     pool = Sandbox(TASK, vars(config), workers=1)
     try:
         answer = pool.answer({}, record)
@@ -49,8 +58,6 @@ def run(options: argparse.Namespace) -> int:
 
 def stored_page(path: str, *, url: str | None = None) -> bytes:
     """A file's page as a WARC record."""
-    if path.startswith(("http://", "https://")):
-        raise PipelineError(f"{path}: `try` reads files. Save the page (`curl -L -o page.html URL`) and try page.html.")
     if not os.path.isfile(path):
         raise PipelineError(f"{path}: there is no such file.")
     if not path.endswith(WARC_SUFFIXES):

@@ -78,7 +78,9 @@ def test_a_page_is_chosen_from_a_warc(tmp_path: Path, capsys: pytest.CaptureFixt
     ("arguments", "said"),
     [
         (["no-such-file.html"], "there is no such file"),
-        (["https://example.test/a"], "reads files"),
+        (["https://example.test/a"], "--contact"),
+        (["https://en.wikipedia.org/wiki/Otter", "--contact", "me@example.org"], "No page is fetched for such a link"),
+        (["http://127.0.0.1:9/", "--contact", "me@example.org"], "http://127.0.0.1:9/"),
         ([__file__, "--page-url", "http://x.test/"], "is none"),
         ([__file__, "--language", "english"], "--language english"),
     ],
@@ -100,6 +102,19 @@ def test_a_page_that_hangs_the_extractor_ends_in_its_reason(
     file.write_text(page())
     assert main(["try", str(file)]) == 0
     assert "dropped: EXTRACT_TIMEOUT: the extractor did not come to an end (cpu_s=15)" in capsys.readouterr().out
+
+
+def test_a_url_is_fetched_politely_and_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    sys.path.insert(0, str(Path(__file__).parents[2]))  # `examples` is part of the project, not of the installed package
+    from examples.fixture_web import FixtureWeb
+
+    with FixtureWeb() as web:
+        options = ["--contact", "me@example.org", "--allow-private", "127.0.0.0/8", "--language", "any", "--rules", "none"]
+        assert main(["try", web.good_urls()[0], *options]) == 0
+        assert "\nkept\n" in capsys.readouterr().out
+        secret = web.url(web.sites("open")[0], "/secret/page")
+        assert main(["try", secret, *options]) == 1
+        assert "ROBOTS_DISALLOWED" in capsys.readouterr().err
 
 
 def test_it_starts_without_beam() -> None:

@@ -75,7 +75,7 @@ FEARS = {
     "100,000 nested divs": Fear(lambda: page("<div>" * 100_000 + paragraphs() + "</div>" * 100_000).encode(), ("TOO_DEEP",)),
     "100,000 unclosed divs": Fear(lambda: page("<div>" * 100_000 + paragraphs()).encode(), ("TOO_DEEP",)),
     "20,000 <b><i>": Fear(lambda: page("<b><i>" * 20_000 + paragraphs()).encode(), ("TOO_DEEP",)),
-    "20 MB article": Fear(lambda: page(paragraphs(50_000)).encode(), ("TOO_LARGE",)),
+    "20 MB article": Fear(lambda: page(paragraphs(500) * 80).encode(), ("TOO_LARGE",)),
     "20 MB links": Fear(lambda: page('<a href="/x">a link of many</a> ' * 650_000).encode(), ("TOO_LARGE",)),
     "20 MB script": Fear(lambda: page("<script>" + "x=1;" * 5_000_000 + "</script>" + paragraphs()).encode(), ("TOO_LARGE",)),
     "2.9 MB links": Fear(lambda: page('<a href="/x">a link of many</a> ' * 90_000).encode(), ("EXTRACT_TIMEOUT",), slow=True),
@@ -111,7 +111,7 @@ FEARS = {
     "200,000 <br>": Fear(lambda: around("<br>" * 200_000), ("", "EXTRACT_TIMEOUT"), slow=True),
     "a word of 1 MB": Fear(lambda: around("<p>" + "x" * 1_000_000 + "</p>"), ("LONG_WORDS",)),
     "a paragraph of 2.8 MB": Fear(
-        lambda: page("<p>" + " ".join(sentences(18_000)) + "</p>").encode(), ("", "EXTRACT_TIMEOUT"), slow=True
+        lambda: page("<p>" + " ".join(sentences(18_000)) + "</p>").encode(), ("REPETITIVE", "EXTRACT_TIMEOUT"), slow=True
     ),
     "100,000 attributes": Fear(
         lambda: around("<p " + " ".join(f"a{n}=1" for n in range(100_000)) + ">Some words.</p>"), ("EXTRACT_TIMEOUT",), slow=True
