@@ -219,6 +219,16 @@ def test_a_long_url_is_shortened_in_the_ledger(tmp_path: Path) -> None:
     assert (dropped["reason"], dropped["detail"]) == ("TOO_LONG", "submission=a karma=5 characters=511885")
 
 
+def test_two_votes_and_two_votes_are_enough_only_in_sum(tmp_path: Path) -> None:
+    row = {"url": "http://ex.com/a", "score": 2, "created_utc": 1, "subreddit": "s"}
+    dumps = dump_files(tmp_path / "in", [json.dumps({**row, "id": name}).encode() for name in "ab"], files=2)
+    for karma, kept, reasons in (("max", 0, ["LOW_KARMA"] * 2), ("sum", 1, ["REPOST"])):
+        build(tmp_path / karma, dumps, karma=karma)
+        links, ledger = rows_of(tmp_path / karma)
+        assert len(links) == kept
+        assert [one["reason"] for one in ledger] == reasons
+
+
 def test_an_empty_dump_gives_empty_shards(tmp_path: Path) -> None:
     (tmp_path / "empty.zst").write_bytes(b"")
     shards = build(tmp_path, [tmp_path / "empty.zst"])
