@@ -21,7 +21,7 @@ from pipeline.fetch.sites import Sites
 from pipeline.fetch.transport import Exchange, Transport, tls_context
 from pipeline.fetch.turns import Turns
 from pipeline.fetch.visit import Found, Outcome, UrlRule, Visit
-from pipeline.schema import PAGE, Drop, LedgerRow, Link, PipelineError, Shard
+from pipeline.schema import PAGE, LedgerRow, Link, PipelineError, Shard
 from pipeline.shards import (
     fingerprint,
     finished,
@@ -65,17 +65,18 @@ class Engine:
             kept_connections=config.visits,
         )
         self.turns = Turns(threads=config.threads, visits=config.visits)
-        self.journals: dict[str, Journal] = {}
-        self.lock = threading.Lock()
+        self.feeding = threading.BoundedSemaphore(2)  # shards that hand out visits; the others hold no links
+        self._journals: dict[str, Journal] = {}
+        self._lock = threading.Lock()
 
-    def journal(self, folder: str) -> Journal:
-        """The journal of a folder, mended and read once, then kept up to date.  Hold `lock`."""
-        if folder not in self.journals:
-            repair(folder)
-            self.journals[folder] = Journal(folder)
-        journal = self.journals[folder]
-        journal.refresh()
-        return journal
+    def known(self, folder: str, shard: int, links: Sequence[Link]) -> dict[str, Entry]:
+        """What is known of these links.  All journals of a folder are mended and read once, then only what this shard adds."""
+        with self._lock:
+            if folder not in self._journals:
+                repair(folder)
+                self._journals[folder] = Journal(folder)
+                self._journals[folder].refresh()
+            return self._journals[folder].find((link.id for link in links), and_of_shard=shard)
 
     def stop(self) -> None:
         self.turns.stop()
@@ -128,11 +129,10 @@ def progress_line() -> str:
 
 @dataclass
 class _Shard:
-    """The visits of one shard, and what they have found."""
+    """The visits of one shard."""
 
     segments: Segments
     progress: Progress
-    outcomes: dict[str, Entry | Drop] = field(default_factory=dict)
     error: BaseException | None = None
     open_visits: int = 0
     changed: threading.Condition = field(default_factory=threading.Condition)
@@ -140,16 +140,13 @@ class _Shard:
     def finish(self, link: Link, exchanges: list[Exchange], outcome: Outcome) -> None:
         if self.error is not None:
             raise Stopped
-        if isinstance(outcome, Drop) and outcome.reason is FetchDrop.DEFERRED:
-            self.outcomes[link.id] = outcome  # not final, so in no journal
+        if isinstance(outcome, Found):
+            self.segments.append(link, exchanges, Verdict("", "", outcome.url, page=True))
+        elif outcome.reason is FetchDrop.DEFERRED:  # no outcome yet, so in no journal
             self.segments.keep(exchanges)
         else:
-            if isinstance(outcome, Found):
-                verdict = Verdict("", "", outcome.url, page=True)
-            else:
-                last = exchanges[-1].url if exchanges else link.url
-                verdict = Verdict(outcome.reason.name, outcome.detail, last, page=False)
-            self.outcomes[link.id] = self.segments.append(link, exchanges, verdict)
+            last = exchanges[-1].url if exchanges else link.url
+            self.segments.append(link, exchanges, Verdict(outcome.reason.name, outcome.detail, last, page=False))
         self.progress.link(page=isinstance(outcome, Found))
 
     def ended(self, error: BaseException | None) -> None:
@@ -183,14 +180,18 @@ def crawl_shard(links: Shard, *, root: str, config: FetchConfig, url_drop: UrlRu
     made_from = fingerprint(recipe, links.digest, folder)
     if not config.retry_failed and (shard := finished(path, made_from)) and not _deferred(path):
         return shard
-    wanted = [Link(**row) for row in read_table(links.path).to_pylist()]
-    outcomes = _outcomes(wanted, folder=folder, shard=links.number, config=config, url_drop=url_drop)
+    if _stopping.is_set():
+        raise CrawlStopped
+    with engine_of(config) as engine:
+        _fetch_missing(engine, links, folder=folder, url_drop=url_drop)
+        wanted = _links(links)
+        outcomes = engine.known(folder, links.number, wanted)
     pages: list[tuple] = []
     ledger: list[LedgerRow] = []
-    for link in sorted(wanted):
-        found = outcomes[link.id]
-        if isinstance(found, Drop):
-            ledger.append(LedgerRow("pages", found.reason.name, link.url, link.key, found.detail))
+    for link in wanted:
+        found = outcomes.get(link.id)
+        if found is None:
+            ledger.append(LedgerRow("pages", FetchDrop.DEFERRED.name, link.url, link.key, ""))
         elif found.reason:
             ledger.append(LedgerRow("pages", found.reason, link.url, link.key, found.detail))
         else:
@@ -215,44 +216,34 @@ def _deferred(path: str) -> bool:
     return any(FetchDrop.DEFERRED.name in file.dropped for file in read_metadata(path).ledger)
 
 
-def _outcomes(
-    wanted: Sequence[Link], *, folder: str, shard: int, config: FetchConfig, url_drop: UrlRule
-) -> dict[str, Entry | Drop]:
-    if _stopping.is_set():
-        raise CrawlStopped
-    with engine_of(config) as engine:
-        with engine.lock:
-            known = engine.journal(folder).find(link.id for link in wanted)
-        outcomes: dict[str, Entry | Drop] = dict(known)
-        if config.retry_failed:
-            known = {name: entry for name, entry in known.items() if not is_passing(entry.reason, entry.detail)}
-        todo: dict[str, list[Link]] = {}
-        for link in sorted(wanted):
-            if link.id not in known:
-                todo.setdefault(link.domain, []).append(link)
-        if todo:
-            engine.progress.want(sum(map(len, todo.values())))
-            about = {"http-header-user-agent": config.user_agent, "robots": "RFC 9309", "operator": config.contact}
-            segments = Segments(folder, shard=shard, max_exchanges=config.segment_exchanges, about=about)
-            outcomes.update(_crawled(engine, segments, todo, url_drop=url_drop))
-        return outcomes
+def _links(shard: Shard) -> list[Link]:
+    return sorted(Link(**row) for row in read_table(shard.path).to_pylist())
 
 
-def _crawled(
-    engine: Engine, segments: Segments, todo: dict[str, list[Link]], *, url_drop: UrlRule
-) -> dict[str, Entry | Drop]:
-    """The outcomes of links by domain, the largest domain first, since it takes longest."""
+def _fetch_missing(engine: Engine, links: Shard, *, folder: str, url_drop: UrlRule) -> None:
+    """Asks for every link without an outcome.
+
+    What a shard holds in memory while it waits is its open visits: its links are read when there is room for visits, two
+    shards at a time, and its outcomes are read again from the journal.  So thousands of shards may wait for one slow host each.
+    """
+    config = engine.config
+    about = {"http-header-user-agent": config.user_agent, "robots": "RFC 9309", "operator": config.contact}
+    segments = Segments(folder, shard=links.number, max_exchanges=config.segment_exchanges, about=about)
     shard = _Shard(segments, engine.progress)
     try:
-        for domain in sorted(todo, key=lambda domain: (-len(todo[domain]), domain)):
-            if shard.error is not None:
-                break
-            visit = Visit(
-                config=engine.config, transport=engine.transport, sites=engine.sites, url_drop=url_drop,
-                note=engine.progress.exchange,
-            )  # fmt: skip
-            shard.begun()
-            engine.turns.add(visit.run(todo[domain], finish=shard.finish), shard.ended)
+        with engine.feeding:
+            todo = _by_domain(engine, links, folder=folder)
+            engine.progress.want(sum(map(len, todo.values())))
+            # The largest domain first: it takes longest.
+            for domain in sorted(todo, key=lambda domain: (-len(todo[domain]), domain)):
+                if shard.error is not None:
+                    break
+                visit = Visit(
+                    config=config, transport=engine.transport, sites=engine.sites, url_drop=url_drop,
+                    note=engine.progress.exchange,
+                )  # fmt: skip
+                shard.begun()
+                engine.turns.add(visit.run(todo.pop(domain), finish=shard.finish), shard.ended)
     finally:
         shard.wait()
         segments.close()
@@ -260,4 +251,16 @@ def _crawled(
         raise CrawlStopped
     if shard.error is not None:
         raise shard.error
-    return shard.outcomes
+
+
+def _by_domain(engine: Engine, links: Shard, *, folder: str) -> dict[str, list[Link]]:
+    """The links that must be asked for, by domain."""
+    wanted = _links(links)
+    known = engine.known(folder, links.number, wanted)
+    if engine.config.retry_failed:
+        known = {name: entry for name, entry in known.items() if not is_passing(entry.reason, entry.detail)}
+    todo: dict[str, list[Link]] = {}
+    for link in wanted:
+        if link.id not in known:
+            todo.setdefault(link.domain, []).append(link)
+    return todo

@@ -89,10 +89,10 @@ class Journal:
         self._offsets: list[np.ndarray] = []
         self._index: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None
 
-    def refresh(self) -> None:
-        """Takes up the segments that were closed since."""
+    def refresh(self, pattern: str = "*") -> None:
+        """Takes up the segments of these names that were closed since."""
         known = set(self._names)
-        for path in storage.matching(storage.join(self._folder, "*" + WARC)):
+        for path in storage.matching(storage.join(self._folder, pattern + WARC)):
             name = os.path.basename(path)
             if name not in known:
                 self._read(name)
@@ -119,8 +119,22 @@ class Journal:
                     yield offset, entry
                 offset += len(line)
 
-    def find(self, ids: Iterable[str]) -> dict[str, Entry]:
-        """The newest entry of each link that has one."""
+    def find(self, ids: Iterable[str], *, and_of_shard: int | None = None) -> dict[str, Entry]:
+        """The newest entry of each link that has one.  `and_of_shard`: also in segments that this shard has closed since.
+
+        Those are read through, not indexed: sorting the index again for every shard would cost the square of a large crawl.
+        """
+        wanted = set(ids)
+        found = self._indexed(wanted)
+        if and_of_shard is not None:
+            known = set(self._names)
+            for path in storage.matching(storage.join(self._folder, f"*-{and_of_shard:05d}-*{WARC}")):
+                name = os.path.basename(path)
+                if name not in known:
+                    found.update((entry.id, entry) for _, entry in self._lines(name) if entry.id in wanted)
+        return found
+
+    def _indexed(self, wanted: set[str]) -> dict[str, Entry]:
         if self._index is None:
             counts = [len(part) for part in self._hashes]
             hashes = np.concatenate(self._hashes) if counts else np.empty(0, np.uint64)
@@ -129,7 +143,6 @@ class Journal:
             offsets = (np.concatenate(self._offsets) if counts else np.empty(0, np.uint32))[order]
             self._index = (hashes[order], files, offsets)
         hashes, files, offsets = self._index
-        wanted = set(ids)
         places: set[tuple[int, int]] = set()
         keys = np.array([int(name[:16], 16) for name in wanted], dtype=np.uint64)
         for start, stop in zip(np.searchsorted(hashes, keys), np.searchsorted(hashes, keys, side="right"), strict=True):

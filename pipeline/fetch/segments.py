@@ -113,7 +113,8 @@ class Segments:
         return offset
 
     def _open(self) -> None:
-        moment = time.strftime("%Y%m%d%H%M%S", time.gmtime())
+        now = time.time()
+        moment = time.strftime("%Y%m%d%H%M%S", time.gmtime(now)) + f"{int(now * 1000) % 1000:03d}"  # names sort by time
         self._name = f"{moment}-{self._shard:05d}-{uuid.uuid4().hex[:8]}{WARC}"
         path = os.path.join(self._local, self._name)
         self._warc = _opened(path + OPEN)

@@ -2,15 +2,19 @@
 
 import hashlib
 import json
+import time
 import warnings
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import pytest
-from crawling import Crawl
+from crawling import Crawl, link_shard, quick
 from fastwarc.warc import ArchiveIterator as FastIterator
 from warcio.archiveiterator import ArchiveIterator
 
 from examples.fixture_web import BAD, FixtureWeb
 from pipeline.archive import records, stored_record
+from pipeline.fetch.crawl import crawl_shard
 from pipeline.fetch.journal import JOURNAL
 from pipeline.fetch.reasons import FetchDrop
 from pipeline.schema import Drop
@@ -264,3 +268,30 @@ def test_a_dead_host_costs_three_connections_however_many_links_it_has(crawl, mo
     outcomes = crawl([f"http://no-such-host.invalid/{number}" for number in range(50)])
     assert set(outcomes.values()) == {"DNS_FAILURE"}
     assert not any(entry.suffix == ".open" for entry in (crawl.root / "pages" / "live").iterdir())
+
+
+def test_another_number_of_shards_asks_for_nothing_again(web, crawl):
+    urls = web.good_urls()[:12]
+    crawl(urls)
+    asked = len(web.log.requests)
+    for number in range(3):
+        links = link_shard(crawl.root, urls[number::3], number=number, of=3)
+        shard = crawl_shard(links, root=str(crawl.root), config=quick(), url_drop=lambda url: None)
+        assert shard.rows == 4
+    assert len(web.log.requests) == asked
+
+
+@pytest.mark.slow
+def test_a_slow_host_delays_no_other_shard(crawl):
+    with FixtureWeb(addresses=6) as web:
+        slow = [web.url(1, f"/page/{number}") for number in range(6)]
+        others = [[web.url(site, f"/page/{number}") for number in range(5)] for site in range(2, 7)]
+        shards = [link_shard(crawl.root, urls, number=number, of=6) for number, urls in enumerate([slow, *others])]
+        config = quick(private_delay_s=None, visits=3, threads=2)  # each host rests for a second; three domains at once
+        begin = time.monotonic()
+        work = partial(crawl_shard, root=str(crawl.root), config=config, url_drop=lambda url: None)
+        with ThreadPoolExecutor(6) as pool:
+            assert [shard.rows for shard in pool.map(work, shards)] == [6, 5, 5, 5, 5, 5]
+        # One after the other: 6 domains of 7 or 8 requests with a rest of 1 s, at least 43 s; three at once, a third of it.
+        assert time.monotonic() - begin < 30
+        assert not web.log.overlaps()
