@@ -2,7 +2,8 @@
 
 Shingle = 5 consecutive lower-cased words joined by one space; hash = xxh32 of its bytes; permutations = datasketch 2
 `affine32`, seed 1, so that every row equals `datasketch.MinHash(num_perm=P, seed=1, hashfunc=xxh32).hashvalues`.
-Affine families are 2-universal only: their measured bias on J is below 0.006 (docs/dedup.md).
+Affine families are 2-universal only: an estimate may be biased a little.  What that does to a corpus is measured by
+benchmarks/dedup_quality.py.
 """
 
 from collections.abc import Sequence
