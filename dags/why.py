@@ -11,9 +11,9 @@ import pyarrow.compute as pc
 from dags.finished_corpus import corpus_batches, ledger_batches, manifest_of, root_of
 from dags.reasons import sentence_of
 from pipeline import stage_names
-from pipeline.link_rules import link_id
+from pipeline.link_rules import judged, link_id
 from pipeline.schema import PipelineError
-from pipeline.url import Allowed, UrlError, canonical
+from pipeline.url import MAX_CHARS, Allowed
 
 ERRORS = (PipelineError,)
 
@@ -43,15 +43,13 @@ class Trace(NamedTuple):
 
 def story(url: str, *, root: str, manifest: dict[str, Any]) -> Iterator[str]:
     """Sentences, in the order of the stages.  None if nothing speaks of the URL."""
-    spellings, key = {url}, None
-    try:
-        found = canonical(url, allowed=Allowed.parse(manifest["config"].get("allow_private", ())))
-        spellings.add(found.fetch_url)
-        key = found.key
-    except UrlError:
-        pass  # an address nobody could fetch may still stand in the ledger, as it was submitted
-    ledger = list(rows_about(spellings, key, ledger=ledger_batches(root, manifest)))
-    keys = {row["key"] for row in ledger if row["key"]} | ({key} if key else set())
+    spellings, keys = {url, url[:MAX_CHARS]}, set()
+    page = judged(url, allowed=Allowed.parse(manifest["config"].get("allow_private", ()))).page  # a copy leads to its original
+    if page is not None:
+        spellings.add(page.fetch_url)
+        keys.add(page.key)
+    ledger = list(rows_about(spellings, keys, ledger=ledger_batches(root, manifest)))
+    keys |= {row["key"] for row in ledger if row["key"]}
     columns = ["id", "url", "karma", "submission_id", "subreddit", "language", "words", "cluster_size"]
     kept = list(rows_kept(keys, root=root, manifest=manifest, columns=columns))
     order = stage_names()
@@ -69,12 +67,10 @@ def story(url: str, *, root: str, manifest: dict[str, Any]) -> Iterator[str]:
         )
 
 
-def rows_about(spellings: set[str], key: str | None, *, ledger: Iterator[pa.RecordBatch]) -> Iterator[dict[str, Any]]:
-    wanted = pa.array(sorted(spellings), pa.string())
+def rows_about(spellings: set[str], keys: set[str], *, ledger: Iterator[pa.RecordBatch]) -> Iterator[dict[str, Any]]:
+    urls, wanted = (pa.array(sorted(names), pa.string()) for names in (spellings, keys))
     for batch in ledger:
-        about = pc.is_in(batch.column("url"), value_set=wanted)
-        if key is not None:
-            about = pc.or_(about, pc.fill_null(pc.equal(batch.column("key"), key), False))
+        about = pc.or_(pc.is_in(batch.column("url"), value_set=urls), pc.is_in(batch.column("key"), value_set=wanted))
         yield from batch.filter(about).to_pylist()
 
 
