@@ -202,8 +202,8 @@ def merge_partition(partition: tuple[int, Sequence[Shard]], *, root: str, config
         "links_kept": links.num_rows,
     }
     ledger = [
-        write_ledger_table(root, "submissions", number, _in_order(before)),
-        write_ledger_table(root, "links", number, _in_order(pa.concat_tables([dropped, folded]))),
+        write_ledger_table(root, "submissions", number, before),
+        write_ledger_table(root, "links", number, pa.concat_tables([dropped, folded])),
     ]
     return write_shard(
         path,
@@ -216,11 +216,6 @@ def merge_partition(partition: tuple[int, Sequence[Shard]], *, root: str, config
         ledger=ledger,
         counts=counts,
     )
-
-
-def _in_order(rows: pa.Table) -> pa.Table:
-    order = [(name, "ascending", "at_start") for name in ("key", "url", "stage", "reason", "detail", "kept")]
-    return rows.take(pc.sort_indices(rows, sort_keys=order))
 
 
 # ---- the stage ----

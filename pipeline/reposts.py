@@ -8,8 +8,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.link_rules import LinkDrop, origin
-from pipeline.schema import LINK, Drop, LedgerRow, Link
-from pipeline.shards import ledger_table
+from pipeline.schema import LEDGER, LINK, Drop, LedgerRow, Link
+from pipeline.shards import table_of
 
 
 def folded_reposts(found: pa.Table, *, min_karma: int | None = None) -> tuple[pa.Table, pa.Table]:
@@ -33,7 +33,7 @@ def folded_reposts(found: pa.Table, *, min_karma: int | None = None) -> tuple[pa
         rows += (LedgerRow("links", drop.reason.name, link.url, link.key, drop.detail, drop.kept) for link, drop in drops)
     keepers = pa.Table.from_pylist([link._asdict() for link in kept], LINK)
     links = pa.concat_tables([found.filter(pa.array(alone)), keepers])
-    return links.take(pc.sort_indices(links, sort_keys=[("key", "ascending")])), ledger_table(rows)
+    return links.take(pc.sort_indices(links, sort_keys=[("key", "ascending")])), table_of(rows, LEDGER)
 
 
 def merged(reposts: Sequence[Link], *, min_karma: int | None = None) -> tuple[Link | None, list[tuple[Link, Drop]]]:

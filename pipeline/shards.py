@@ -127,22 +127,15 @@ def write_shard(
     return _shard(path, metadata)
 
 
-def ledger_table(rows: Iterable[LedgerRow], more: pa.Table | None = None) -> pa.Table:
-    """Ledger rows, and `more` of them, in their one order: by key, then URL, then the rest; null first."""
-    table = table_of(rows, LEDGER)
-    if more is not None:
-        table = pa.concat_tables([table, more.select(LEDGER.names)])
-    order = [(name, "ascending", "at_start") for name in ("key", "url", "stage", "reason", "detail", "kept")]
-    return table.take(pc.sort_indices(table, sort_keys=order))
-
-
 def write_ledger(root: str, stage: str, number: int, rows: Iterable[LedgerRow]) -> LedgerFile:
     """Writes ROOT/ledger/STAGE-NNNNN.arrow."""
-    return write_ledger_table(root, stage, number, ledger_table(rows))
+    return write_ledger_table(root, stage, number, table_of(rows, LEDGER))
 
 
 def write_ledger_table(root: str, stage: str, number: int, table: pa.Table) -> LedgerFile:
-    """As `write_ledger`, of rows that are in order already.  The manifest, which speaks of what stood here, goes first."""
+    """As `write_ledger`, of rows in a table.  The manifest, which speaks of what stood here, goes first."""
+    order = [(column, "ascending", "at_start") for column in ("key", "url", "stage", "reason", "detail", "kept")]
+    table = table.take(pc.sort_indices(table, sort_keys=order))  # the one order: by key, then URL, then the rest; null first
     name = f"{stage}-{number:05d}.arrow"
     path = storage.join(root, "ledger", name)
     storage.remove([storage.join(root, "corpus", "manifest.json")])
