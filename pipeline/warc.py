@@ -97,12 +97,19 @@ class Member(NamedTuple):
 
 
 def member(
-    kind: str, *, uri: str | None, date: str, block: bytes, content_type: str, fields: Mapping[str, str] | None = None
+    kind: str,
+    *,
+    uri: str | None,
+    date: str,
+    block: bytes,
+    content_type: str,
+    fields: Mapping[str, str] | None = None,
+    packed: bool = False,
 ) -> Member:
     """A WARC 1.1 record around a block of bytes, which are stored as they are.
 
-    Digests are SHA-1 in base 32, as other tools write and expect them; gzip level 1, since most bodies are compressed
-    already.
+    Digests are SHA-1 in base 32, as other tools write and expect them.  `packed`: the block is compressed already, so the
+    gzip member only wraps it: of a page that came gzipped, level 1 takes 29 times the CPU and saves nothing.
     """
     headers = {
         "WARC-Record-ID": f"<urn:uuid:{uuid.uuid4()}>",
@@ -117,7 +124,7 @@ def member(
     record.raw_stream = io.BytesIO(block)
     record.length = record.payload_length = len(block)
     writer.write_record(record)
-    packer = zlib.compressobj(1, zlib.DEFLATED, zlib.MAX_WBITS | 16)
+    packer = zlib.compressobj(0 if packed else 6, zlib.DEFLATED, zlib.MAX_WBITS | 16)
     return Member(headers["WARC-Record-ID"], packer.compress(out.getvalue()) + packer.flush())
 
 

@@ -35,7 +35,7 @@ from pipeline.shards import (
 from pipeline.url import Allowed
 
 VERSION = 1
-STOP_GRACE_S = 5.0  # for exchanges in hand; the contract is 10 seconds for the whole command
+STOP_GRACE_S = 4.0  # for exchanges in hand; the contract is 10 seconds for the whole command
 
 
 class CrawlStopped(PipelineError):  # noqa: N818  it is no error
@@ -114,7 +114,7 @@ def engine_of(config: FetchConfig) -> Iterator[Engine]:
 
 
 def stop_crawl() -> None:
-    """Ends every crawl of this process: exchanges in hand get five seconds, then `crawl_shard` raises CrawlStopped."""
+    """Ends every crawl of this process: exchanges in hand get four seconds, then `crawl_shard` raises CrawlStopped."""
     _stopping.set()
     with _engines_lock:
         for engine, _ in _engines.values():

@@ -22,6 +22,7 @@ import orjson
 from pipeline import storage
 from pipeline.fetch.deadline import Stopped
 from pipeline.fetch.journal import CLOSED, JOURNAL, OPEN, WARC, Entry, entries_in
+from pipeline.fetch.message import header_values
 from pipeline.fetch.reasons import FetchDrop
 from pipeline.fetch.transport import Exchange
 from pipeline.schema import Link, PipelineError
@@ -192,8 +193,9 @@ def _pair(exchange: Exchange) -> tuple[Member, Member]:
     if exchange.cut:
         fields["WARC-Truncated"] = "length"
     response = member(
-        "response", uri=exchange.url, date=date, block=exchange.response, content_type=RESPONSE, fields=fields
-    )
+        "response", uri=exchange.url, date=date, block=exchange.response, content_type=RESPONSE, fields=fields,
+        packed=bool(header_values(exchange.headers, "content-encoding")),
+    )  # fmt: skip
     request = member(
         "request", uri=exchange.url, date=date, block=exchange.request, content_type=REQUEST,
         fields={"WARC-Concurrent-To": response.record_id},

@@ -67,7 +67,7 @@ def test_live_again_and_replayed(tmp_path):
         assert not web.log.overlaps()
         for site in {entry["site"] for entry in web.log.requests}:
             begins = sorted(entry["begin"] for entry in web.log.requests if entry["site"] == site)
-            assert begins[-1] - begins[0] > 0.99 * (len(begins) - 1)  # a single gap may look shorter to a busy server
+            assert begins[-1] - begins[0] >= 0.99 * (len(begins) - 1)  # a single gap may look shorter to a busy server
         assert shortest_gap_s(live) >= 1.0
         asked = {(entry["site"], entry["path"]) for entry in web.log.requests}
         allowed = {f"127.0.0.{site}" for site in web.sites("html")}
