@@ -228,15 +228,16 @@ class Detokeniser:
     def _runs(self, tokens: list[str]) -> list[list[str]]:
         """Tokens that would all be closed up to one another, if every rule held."""
         runs: list[list[str]] = []
-        quoted, clings = False, False
+        quoted, clings, last = False, False, ""
         for token in tokens:
-            if clings or self.joins.before(token, quoted):
+            heading = token == last == "="
+            if clings or heading or self.joins.before(token, quoted):
                 if not runs:
                     runs.append([])
                 runs[-1].append(token)
             else:
                 runs.append([token])
-            clings = self.joins.after(token, quoted)
+            clings, last = self.joins.after(token, quoted), token
             if token == '"':
                 quoted = not quoted
         return runs

@@ -70,9 +70,8 @@ def test_weights_go_through_transformers_and_come_back_unchanged():
 
 def test_names_of_the_hub_are_understood():
     ours, again = network(seed=1), network(seed=2)
-    published = {
-        name.removeprefix("transformer."): value for name, value in ours.state_dict().items() if name != "lm_head.weight"
-    }
+    published = {name.removeprefix("transformer."): value for name, value in ours.state_dict().items()}
+    del published["lm_head.weight"]
     published["h.0.attn.bias"] = torch.ones(1, 1, 32, 32)  # the mask, in old files
     again.load_state_dict(published)
     assert all(torch.equal(one, other) for one, other in zip(ours.parameters(), again.parameters(), strict=True))
@@ -151,9 +150,8 @@ def written(*, prompts, cached, **settings):
 @pytest.mark.parametrize("settings", [{"temperature": 0.0}, {"top_k": 0}, {"top_k": 5, "top_p": 0.8, "temperature": 0.7}])
 def test_sampling_with_a_cache_writes_what_it_writes_without(settings):
     prompts = [[1, 2, 3, 4, 5], [6], [7, 8]]
-    assert written(prompts=prompts, cached=True, tokens=40, **settings) == written(
-        prompts=prompts, cached=False, tokens=40, **settings
-    )
+    with_cache = written(prompts=prompts, cached=True, tokens=40, **settings)
+    assert with_cache == written(prompts=prompts, cached=False, tokens=40, **settings)
 
 
 def test_a_prompt_writes_alike_alone_and_beside_longer_ones():

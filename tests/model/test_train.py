@@ -53,12 +53,8 @@ def result(output: Path) -> tuple[bytes, ...]:
     last = files.checkpoints(output)[-1]
     state = files.read_state(last)
     kept = json.dumps({name: state[name] for name in ("step", "batch", "guard", "best", "validation_losses", "files")})
-    return (
-        (output / "metrics.jsonl").read_bytes(),
-        kept.encode(),
-        (last / files.WEIGHTS).read_bytes(),
-        (last / files.MOMENTS).read_bytes(),
-    )
+    tensors = [(last / file).read_bytes() for file in (files.WEIGHTS, files.MOMENTS)]
+    return (output / "metrics.jsonl").read_bytes(), kept.encode(), *tensors
 
 
 def stop_after(step, number, monkeypatch):
