@@ -64,7 +64,7 @@ class FakeReddit:
     `log`: method and path of every request.  `forced`: (status, headers) pairs that the next listing requests get instead.
     """
 
-    def __init__(self, posts: list[dict[str, Any]], *, port: int = 0) -> None:
+    def __init__(self, posts: list[dict[str, Any]], *, port: int = 0, bind: str = "127.0.0.1") -> None:
         self.posts = posts
         self.log: list[tuple[str, str]] = []
         self.forced: list[tuple[int, dict[str, str]]] = []
@@ -114,7 +114,7 @@ class FakeReddit:
                 self.end_headers()
                 self.wfile.write(data)
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", port), Request)
+        self._server = ThreadingHTTPServer((bind, port), Request)
         self._server.daemon_threads = True
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
         threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
@@ -143,10 +143,11 @@ class FakeReddit:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--port", type=int, default=8081)
+    parser.add_argument("--bind", default="127.0.0.1", help="0.0.0.0 in a container")
     parser.add_argument("--posts", type=int, default=1500)
     parser.add_argument("--link", default="http://127.0.0.1:8080/page/{number}", help="with {site} and {number}")
     options = parser.parse_args()
-    with FakeReddit(made_up_posts(options.posts, link=options.link), port=options.port) as reddit:
+    with FakeReddit(made_up_posts(options.posts, link=options.link), port=options.port, bind=options.bind) as reddit:
         sys.stdout.write(f"{reddit.url}\n")
         sys.stdout.flush()
         threading.Event().wait()

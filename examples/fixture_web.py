@@ -34,7 +34,10 @@ ROBOTS: dict[str, bytes] = {
     "opt-out": b"User-agent: GPTBot\nDisallow: /\n\nUser-agent: *\nAllow: /\n",
     "signal": b"User-agent: *\nContent-Signal: search=yes, ai-train=no\nAllow: /\n",
 }
-KINDS = ("open", "open", "open", "open", "open", "html", "huge", "bom", "closed", "error", "opt-out", "signal", "tdm")
+KINDS = (
+    *("open",) * 5,
+    "html", "huge", "bom", "closed", "error", "opt-out", "signal", "tdm", "forbidden", "moved", "lost",
+)  # fmt: skip
 
 
 @dataclass
@@ -103,6 +106,8 @@ class Site(BaseHTTPRequestHandler):
             time.sleep(web.latency_s)
         if self.path == "/robots.txt":
             self._robots()
+        elif self.path == "/rules/robots.txt":
+            self.send(ROBOTS["open"], kind="text/plain")
         elif self.path == "/.well-known/tdmrep.json" and self.server.kind == "tdm":
             self.send(b'[{"location": "/page/*", "tdm-reservation": 1}]', kind="application/json")
         elif self.path.startswith(("/page/", "/secret/")):
@@ -117,8 +122,12 @@ class Site(BaseHTTPRequestHandler):
         kind = self.server.kind
         if kind == "error":
             self.send(b"out of order", status=503)
-        elif kind == "tdm":
-            self.send(b"", status=404)
+        elif kind in ("tdm", "forbidden"):
+            self.send(b"", status=404 if kind == "tdm" else 403)  # either way everything is allowed
+        elif kind == "moved":
+            self.send(b"", status=301, Location="/rules/robots.txt")
+        elif kind == "lost":
+            self.send(b"", status=302, Location="/robots.txt")
         else:
             self.send(ROBOTS[kind], kind="text/plain")
 
@@ -225,6 +234,14 @@ def _redirect(target: str, *, status: int = 302) -> Callable[[Site], None]:
     return lambda site: site.send(b"", status=status, Location=target)
 
 
+def _to_site(kind: str) -> Callable[[Site], None]:
+    def answer(site: Site) -> None:
+        web = site.server.web
+        site.send(b"", status=302, Location=web.url(web.sites(kind)[0], "/page/far"))
+
+    return answer
+
+
 def _status(status: int, **headers: str) -> Callable[[Site], None]:
     return lambda site: site.send(b"" if status in (204, 304) else b"<p>no page</p>", status=status, **headers)
 
@@ -274,6 +291,8 @@ BAD: dict[str, Callable[[Site], None]] = {
     "to-nowhere": _redirect(""),
     "to-image": _redirect("/bad/picture.png"),
     "to-secret": _redirect("/secret/redirected"),
+    "to-closed-site": _to_site("closed"),
+    "to-html-site": _to_site("html"),
     "204": _status(204),
     "206": _status(206, Content_Range="bytes 0-13/99"),
     "304": _status(304),
@@ -303,17 +322,24 @@ class _Server(ThreadingHTTPServer):
 
 
 class FixtureWeb:
-    """Sites 127.0.0.1 .. 127.0.0.N on one port, until `close`."""
+    """Sites 127.0.0.1 .. 127.0.0.N on one port, until `close`.  `bind`: one site at this address instead, for a container."""
 
     def __init__(
-        self, *, addresses: int = len(KINDS), port: int = 0, latency_s: float = 0.0, drip_s: float = 0.5, log: Log | None = None
+        self,
+        *,
+        addresses: int = len(KINDS),
+        port: int = 0,
+        bind: str = "",
+        latency_s: float = 0.0,
+        drip_s: float = 0.5,
+        log: Log | None = None,
     ) -> None:
         self.log = log or Log()
         self.latency_s = latency_s
         self.drip_s = drip_s
         self._servers: list[_Server] = []
-        for number in range(addresses):
-            server = _Server((f"127.0.0.{number + 1}", port), Site)
+        for number in range(1 if bind else addresses):
+            server = _Server((bind or f"127.0.0.{number + 1}", port), Site)
             port = server.server_address[1]
             server.web, server.site, server.kind = self, f"127.0.0.{number + 1}", KINDS[number % len(KINDS)]
             self._servers.append(server)
@@ -353,11 +379,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--addresses", type=int, default=len(KINDS))
     parser.add_argument("--port", type=int, default=8080)
+    parser.add_argument("--bind", default="", help="serve one site at this address: 0.0.0.0 in a container")
     parser.add_argument("--latency", type=float, default=0.0, help="seconds before every answer")
     parser.add_argument("--log", type=argparse.FileType("a"), help="NDJSON, one line a request")
     options = parser.parse_args()
     log = Log(file=options.log)
-    with FixtureWeb(addresses=options.addresses, port=options.port, latency_s=options.latency, log=log) as web:
+    settings = {"addresses": options.addresses, "port": options.port, "bind": options.bind, "latency_s": options.latency}
+    with FixtureWeb(**settings, log=log) as web:
         sys.stdout.write("\n".join([*web.good_urls(), *web.bad_urls()]) + "\n")
         sys.stdout.flush()
         threading.Event().wait()

@@ -15,7 +15,7 @@ from pipeline.archive import microseconds, records
 
 pytestmark = pytest.mark.slow
 
-GOOD_KINDS = ("open", "html", "huge", "bom")
+GOOD_KINDS = ("open", "html", "huge", "bom", "forbidden", "moved", "lost")
 
 
 def corpus(*arguments: str) -> str:
@@ -70,13 +70,14 @@ def test_live_again_and_replayed(tmp_path):
             assert begins[-1] - begins[0] >= 0.99 * (len(begins) - 1)  # a single gap may look shorter to a busy server
         assert shortest_gap_s(live) >= 1.0
         asked = {(entry["site"], entry["path"]) for entry in web.log.requests}
-        allowed = {f"127.0.0.{site}" for site in web.sites("html")}
+        allowed = {f"127.0.0.{site}" for kind in ("html", "forbidden", "lost") for site in web.sites(kind)}
         assert not [path for site, path in asked if path.startswith("/secret/") and site not in allowed]
         good = {web.url(site, f"/page/{n}") for kind in GOOD_KINDS for site in web.sites(kind) for n in range(GOOD_PAGES)}
         found, dropped = documents(live), ledger(live)
         assert good <= found.keys()
         assert found.keys() | dropped.keys() >= set(urls)
-        assert not found.keys() & (set(bad) - {web.url(1, f"/bad/{name}") for name in ("chain-0", "cookies", "wrong-charset")})
+        fine = {web.url(1, f"/bad/{name}") for name in ("chain-0", "cookies", "wrong-charset", "to-html-site")}
+        assert not found.keys() & (set(bad) - fine)
         kinds = {kind: {dropped[web.url(site, "/page/0")] for site in web.sites(kind)} for kind in set(KINDS) - set(GOOD_KINDS)}
         assert kinds == {
             "closed": {"ROBOTS_DISALLOWED"},

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import resource
 import time
 import warnings
 from concurrent.futures import ThreadPoolExecutor
@@ -12,12 +13,12 @@ from crawling import Crawl, link_shard, quick
 from fastwarc.warc import ArchiveIterator as FastIterator
 from warcio.archiveiterator import ArchiveIterator
 
-from examples.fixture_web import BAD, FixtureWeb
+from examples.fixture_web import BAD, KINDS, FixtureWeb
 from pipeline.archive import records, stored_record
 from pipeline.fetch.crawl import crawl_shard
 from pipeline.fetch.journal import JOURNAL
 from pipeline.fetch.reasons import FetchDrop
-from pipeline.schema import Drop
+from pipeline.schema import Drop, PipelineError
 from pipeline.warc import read_response
 
 WANT = {
@@ -54,6 +55,8 @@ WANT = {
     "to-nowhere": "BAD_REDIRECT",
     "to-image": "HTTP_STATUS",
     "to-secret": "ROBOTS_DISALLOWED",
+    "to-closed-site": "ROBOTS_DISALLOWED",
+    "to-html-site": "page",
     "503-later": "DEFERRED",
     **dict.fromkeys(("204", "206", "304", "404", "410", "451", "500"), "HTTP_STATUS"),
     **dict.fromkeys(("noai-header", "tdm-header", "usage-header", "noai-meta"), "TRAINING_OPT_OUT"),
@@ -83,6 +86,9 @@ def test_every_other_bad_manner_ends_with_its_reason(web, crawl, monkeypatch):
     found = {name: outcomes[url] for name, url in urls.items()}
     assert found == {name: WANT[name] for name in urls}
     assert "/secret/redirected" not in web.log.paths()
+    assert web.log.paths(f"127.0.0.{web.sites('closed')[0]}") == ["/robots.txt"]
+    [far] = [row for row in crawl.pages() if row["url"] == urls["to-html-site"]]
+    assert far["final_url"] == web.url(web.sites("html")[0], "/page/far")
     assert not web.log.overlaps()
     details = {row["url"]: row["detail"] for row in crawl.ledger()}
     assert details[urls["404"]] == "status=404"
@@ -95,7 +101,7 @@ def good(tmp_path_factory):
     with FixtureWeb() as web, pytest.MonkeyPatch.context() as patch:
         patch.setattr("pipeline.fetch.visit.BACKOFF_S", 0.05)
         crawl = Crawl(tmp_path_factory.mktemp("good"))
-        urls = [*web.good_urls()[::5], *(web.url(site, "/secret/1") for site in range(1, 9))]
+        urls = [*web.good_urls()[::5], *(web.url(site, "/secret/1") for site in range(1, len(KINDS) + 1))]
         outcomes = crawl(urls, segment_exchanges=40)
         yield web, crawl, outcomes
 
@@ -104,10 +110,10 @@ def test_robots_and_wishes_decide(good):
     web, _, outcomes = good
     by_kind = {
         kind: {outcomes[url] for url in outcomes if any(url.startswith(web.url(site, "/page/")) for site in web.sites(kind))}
-        for kind in ("open", "html", "huge", "bom", "closed", "error", "opt-out", "signal", "tdm")
+        for kind in set(KINDS)
     }
     assert by_kind == {
-        **{kind: {"page"} for kind in ("open", "html", "huge", "bom")},
+        **{kind: {"page"} for kind in ("open", "html", "huge", "bom", "forbidden", "moved", "lost")},
         "closed": {"ROBOTS_DISALLOWED"},
         "error": {"ROBOTS_UNREACHABLE"},
         **{kind: {"TRAINING_OPT_OUT"} for kind in ("opt-out", "signal", "tdm")},
@@ -117,7 +123,7 @@ def test_robots_and_wishes_decide(good):
 def test_nothing_disallowed_was_asked_for(good):
     web, _, outcomes = good
     asked = {(entry["site"], entry["path"]) for entry in web.log.requests}
-    for site in [*web.sites("open"), *web.sites("huge"), *web.sites("bom")]:
+    for site in [*web.sites("open"), *web.sites("huge"), *web.sites("bom"), *web.sites("moved")]:
         assert not any(path.startswith("/secret/") for asked_site, path in asked if asked_site == f"127.0.0.{site}")
     for kind in ("closed", "error", "opt-out", "signal", "tdm"):
         for site in web.sites(kind):
@@ -130,8 +136,8 @@ def test_one_request_a_site_at_once_and_robots_once(good):
     web, _, _ = good
     assert not web.log.overlaps()
     for site in {entry["site"] for entry in web.log.requests}:
-        robots = web.log.paths(site).count("/robots.txt")
-        assert robots == (3 if site == f"127.0.0.{web.sites('error')[0]}" else 1)
+        times = {f"127.0.0.{web.sites('error')[0]}": 3, f"127.0.0.{web.sites('lost')[0]}": 6}  # attempts; redirects
+        assert web.log.paths(site).count("/robots.txt") == times.get(site, 1)
 
 
 def test_the_contact_stands_in_the_user_agent(good):
@@ -295,3 +301,20 @@ def test_a_slow_host_delays_no_other_shard(crawl):
         # One after the other: 6 domains of 7 or 8 requests with a rest of 1 s, at least 43 s; three at once, a third of it.
         assert time.monotonic() - begin < 30
         assert not web.log.overlaps()
+
+
+def test_a_full_disk_stops_the_crawl_with_a_sentence_and_loses_nothing(web, crawl):
+    urls = [web.url(1, f"/page/{number}") for number in range(25)]
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, limits[1]))
+    try:
+        with pytest.raises(PipelineError, match=r"cannot write .*Mend that, then run the same command again"):
+            crawl(urls)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    asked = set(web.log.paths())
+    assert 0 < len(asked) < 25
+    before = len(web.log.requests)
+    assert set(crawl(urls).values()) == {"page"}
+    again = [path for path in web.log.paths()[before:] if path in asked and path.startswith("/page/")]
+    assert len(again) <= 1  # the one for which there was no room

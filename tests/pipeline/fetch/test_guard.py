@@ -1,5 +1,6 @@
 """The address guard, end to end: URLs through requests, urllib3 and our adapter, down to the socket that is (not) opened."""
 
+import contextlib
 import socket
 
 import pytest
@@ -178,6 +179,49 @@ def test_a_name_is_checked_again_whenever_it_is_resolved_again(wire):
     assert transport.get("http://rebinding.example/").fault.reason.name == "PRIVATE_ADDRESS"
     assert wire == [(PUBLIC_4, 80)]
     watchdog.close()
+
+
+SPELLINGS = (
+    "127.0.0.1", "127.1", "0177.0.0.1", "0x7f000001", "2130706433", "0", "0.0.0.0", "localhost", "LOCALHOST.", "user@127.0.0.1",
+    "[::1]", "[::ffff:127.0.0.1]", "①②⑦.⓪.⓪.①", "canary.example",
+)  # fmt: skip
+
+
+def test_canaries_on_loopback_see_no_connection(monkeypatch):
+    """Real sockets: nothing is stubbed but the name of one host, and the port rule is out of the way."""
+    real = socket.getaddrinfo
+
+    def named(host, *rest):
+        return real("127.0.0.1" if host == "canary.example" else host, *rest)
+
+    with contextlib.ExitStack() as stack:
+        canaries = [stack.enter_context(socket.create_server(("127.0.0.1", 0)))]
+        if socket.has_ipv6:
+            with contextlib.suppress(OSError):
+                address = ("::1", canaries[0].getsockname()[1])
+                canaries.append(stack.enter_context(socket.create_server(address, family=socket.AF_INET6)))
+        port = canaries[0].getsockname()[1]
+        monkeypatch.setattr("pipeline.fetch.guard.PORTS", frozenset({port}))
+        watchdog = Watchdog()
+        transport = Transport(
+            user_agent="webtext/0 (+test@webtext.example)", allowed=Allowed(), resolver=Resolver(lookup=named), watchdog=watchdog,
+            context=CONTEXT, deadline_s=2, connect_timeout_s=1, idle_timeout_s=1, kept_connections=4,
+        )  # fmt: skip
+        for scheme in ("http", "https"):
+            for spelling in SPELLINGS:
+                assert transport.get(f"{scheme}://{spelling}:{port}/").fault is not None, spelling
+        for canary in canaries:
+            canary.setblocking(False)
+            with pytest.raises(BlockingIOError):
+                canary.accept()
+        listed = Transport(
+            user_agent="webtext/0 (+test@webtext.example)", allowed=Allowed.parse([f"127.0.0.1:{port}"]), watchdog=watchdog,
+            resolver=Resolver(lookup=named), context=CONTEXT, deadline_s=0.2, connect_timeout_s=1, idle_timeout_s=1,
+            kept_connections=4,
+        )  # fmt: skip
+        listed.get(f"http://127.0.0.1:{port}/")
+        canaries[0].accept()[0].close()  # the canary is alive
+        watchdog.close()
 
 
 @pytest.mark.parametrize("address", ["8.8.8.8", "1.1.1.1", "2606:4700::1111", "2a00:1450:4001::1", "9.255.255.255", "11.0.0.1"])

@@ -74,7 +74,7 @@ def test_a_segment_cut_anywhere_keeps_every_whole_outcome(tmp_path):
     journal = whole.with_name(whole.name.removesuffix(OPEN) + JOURNAL)
     data, lines = whole.read_bytes(), journal.read_bytes()
     ends = [record.offset + record.length for record in records(str(whole)) if record.headers["warc-type"] == "metadata"]
-    for cut in sorted({0, 1, 40, *range(0, len(data), 97), *ends, *(end - 1 for end in ends)}):
+    for cut in sorted({0, 1, 40, *range(0, len(data), 397), *ends, *(end - 1 for end in ends)}):
         folder = tmp_path / f"cut-{cut}"
         folder.mkdir()
         (folder / whole.name).write_bytes(data[:cut])
