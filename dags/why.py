@@ -26,9 +26,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     root = root_of(options.corpus)
     manifest = manifest_of(root)
-    lines = list(story(options.url, root=root, manifest=manifest))
+    url = options.url.encode(errors="replace").decode()  # the bytes of a command line need not be UTF-8
+    lines = list(story(url, root=root, manifest=manifest))
     if not lines:
-        print(f"webtext why: {options.url} was never seen: no submission of this corpus links to it.", file=sys.stderr)
+        print(f"webtext why: {url} was never seen: no submission of this corpus links to it.", file=sys.stderr)
         return 1
     print("\n".join(lines))
     return 0

@@ -151,6 +151,7 @@ def pass_text() -> None:
     weigh_elements()
     whole = stage.extract_shard
 
+    @functools.wraps(whole)
     def with_rows(page_shard: Any, **named: Any) -> Any:
         shard = whole(page_shard, **named)
         return shard._replace(digest=shard.digest + str(shards.read_table(shard.path).to_pylist()))

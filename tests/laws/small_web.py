@@ -22,42 +22,49 @@ from pipeline.link_rules import link_id
 from pipeline.url import UrlError, canonical
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "pipeline"))
-from warc_bytes import http, record, redirect  # noqa: E402
+from warc_bytes import http, record, redirect
 
 KEPT = ("corpus", "")
 POSTED = 1_380_000_000  # September 2013
 
 WHO = (
-    "the miller|an old sailor|her youngest aunt|the night porter|a retired surveyor|our neighbour Ines|the bell ringer|a schoolmaster|"
-    "the harbour pilot|his cousin|a travelling printer|the lock keeper|a botanist from the valley|the signalman|two apprentices|"
-    "the ferryman|a glass cutter|the village doctor|an organ builder|the postmistress|a shepherd|the clockmaker's widow|a cartographer"
+    "the miller|an old sailor|her youngest aunt|the night porter|a retired surveyor|our neighbour Ines|"
+    "the bell ringer|a schoolmaster|the harbour pilot|his cousin|a travelling printer|the lock keeper|"
+    "a botanist from the valley|the signalman|two apprentices|the ferryman|a glass cutter|the village doctor|"
+    "an organ builder|the postmistress|a shepherd|the clockmaker's widow|a cartographer"
 )
 DID = (
-    "mended|described|measured|carried home|forgot about|painted over|argued about|counted|photographed|sold|buried|restored|borrowed|"
-    "dreamt of|kept a diary about|tore down|dug up|wrote a song about|catalogued|lost sight of|gave away|weighed|guarded|drew a plan of"
+    "mended|described|measured|carried home|forgot about|painted over|argued about|counted|photographed|sold|buried|"
+    "restored|borrowed|dreamt of|kept a diary about|tore down|dug up|wrote a song about|catalogued|lost sight of|"
+    "gave away|weighed|guarded|drew a plan of"
 )
 WHAT = (
-    "the leaking aqueduct|a crate of lemons|the oldest pear tree|an unfinished bridge|the brass telescope|seven letters|the flooded quarry|"
-    "a broken loom|the lighthouse stairs|a map of the marshes|the parish register|an iron stove|the wooden viaduct|a hive of bees|"
-    "the copper kettle|a tide table|the observatory dome|a box of seeds|the weathercock|an unsigned portrait|the drying racks|a sundial"
+    "the leaking aqueduct|a crate of lemons|the oldest pear tree|an unfinished bridge|the brass telescope|"
+    "seven letters|the flooded quarry|a broken loom|the lighthouse stairs|a map of the marshes|the parish register|"
+    "an iron stove|the wooden viaduct|a hive of bees|the copper kettle|a tide table|the observatory dome|"
+    "a box of seeds|the weathercock|an unsigned portrait|the drying racks|a sundial"
 )
 WHERE = (
-    "behind the tannery|before the first frost|on the road to the coast|near the upper weir|in a rented attic|under the railway arch|"
-    "at the autumn fair|without telling anyone|by candle light|during the long strike|among the reeds|for a whole winter|"
-    "against all advice|in the lower meadow|after the storm had passed|with borrowed tools|from the edge of the cliff|on market days"
+    "behind the tannery|before the first frost|on the road to the coast|near the upper weir|in a rented attic|"
+    "under the railway arch|at the autumn fair|without telling anyone|by candle light|during the long strike|"
+    "among the reeds|for a whole winter|against all advice|in the lower meadow|after the storm had passed|"
+    "with borrowed tools|from the edge of the cliff|on market days"
 )
 WHY = (
-    "because the rent was due|although nobody had asked|since the river had changed its bed|so that the children could see it|"
-    "which cost more than it should have|and the newspaper mentioned it twice|while the rest of the town slept|as the records still show|"
-    "until the council forbade it|and that was the end of the matter|which explains the smell of tar|but the ledger says otherwise"
+    "because the rent was due|although nobody had asked|since the river had changed its bed|"
+    "so that the children could see it|which cost more than it should have|and the newspaper mentioned it twice|"
+    "while the rest of the town slept|as the records still show|until the council forbade it|"
+    "and that was the end of the matter|which explains the smell of tar|but the ledger says otherwise"
 )
 GERMAN = (
-    "Der Müller verließ am frühen Morgen das Haus und ging über die nasse Wiese zum Wehr. Dort wartete schon der Nachbar, der ihm vom "
-    "Brand in der alten Gerberei erzählte. Niemand wusste, wie das Feuer entstanden war, aber alle hatten eine Meinung dazu. "
+    "Der Müller verließ am frühen Morgen das Haus und ging über die nasse Wiese zum Wehr. Dort wartete schon der "
+    "Nachbar, der ihm vom Brand in der alten Gerberei erzählte. Niemand wusste, wie das Feuer entstanden war, aber "
+    "alle hatten eine Meinung dazu. "
 )
 LOREM = (
-    "Lorem ipsum dolor sit amet, consectetur adipiscing elit, sed do eiusmod tempor incididunt ut labore et dolore magna aliqua. Ut "
-    "enim ad minim veniam, quis nostrud exercitation ullamco laboris nisi ut aliquip ex ea commodo consequat. "
+    "Lorem ipsum dolor sit amet, consectetur adipiscing elit, sed do eiusmod tempor incididunt ut labore et dolore "
+    "magna aliqua. Ut enim ad minim veniam, quis nostrud exercitation ullamco laboris nisi ut aliquip ex ea commodo "
+    "consequat. "
 )
 
 
@@ -126,8 +133,9 @@ class Pen:
 def article(paragraphs: Sequence[str], *, title: str = "From the archive", language: str = "en") -> bytes:
     body = "".join(f"<p>{paragraph}</p>\n" for paragraph in paragraphs)
     return (
-        f"<!DOCTYPE html><html lang='{language}'><head><meta charset='utf-8'><title>{title}</title></head><body>\n<nav><a href='/'>Home</a>"
-        f" <a href='/about'>About</a></nav>\n<article><h1>{title}</h1>\n{body}</article>\n<footer>All rights reserved.</footer></body></html>"
+        f"<!DOCTYPE html><html lang='{language}'><head><meta charset='utf-8'><title>{title}</title></head><body>\n"
+        f"<nav><a href='/'>Home</a> <a href='/about'>About</a></nav>\n<article><h1>{title}</h1>\n{body}</article>\n"
+        "<footer>All rights reserved.</footer></body></html>"
     ).encode()
 
 
@@ -235,8 +243,9 @@ def drop_pages(maker: Maker) -> None:
         s(f"http://www.errors.example/{n}", "pages", "HTTP_STATUS")
         maker.store(f"http://www.errors.example/{n}", b"<p>no</p>", status=status)
     for n, (target, reason) in enumerate([
-        ("http://en.wikipedia.org/wiki/Weir", "WIKIPEDIA"), ("http://www.reddit.com/", "REDDIT"), ("http://192.168.0.1/", "IP_HOST"),
-        ("http://www.moved.example/3", "REDIRECT_LOOP"), ("ftp://www.moved.example/", "SCHEME"), ("/lost", "NOT_ARCHIVED"),
+        ("http://en.wikipedia.org/wiki/Weir", "WIKIPEDIA"), ("http://www.reddit.com/", "REDDIT"),
+        ("http://192.168.0.1/", "IP_HOST"), ("http://www.moved.example/3", "REDIRECT_LOOP"),
+        ("ftp://www.moved.example/", "SCHEME"), ("/lost", "NOT_ARCHIVED"),
         ("http://", "BAD_REDIRECT"),
     ]):  # fmt: skip
         s(f"http://www.moved.example/{n}", "pages", reason)

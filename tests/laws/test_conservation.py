@@ -76,6 +76,7 @@ def test_a_run_that_forgets_a_dropped_page_refuses_to_end_well(whole: tuple[File
     assert not (root / "corpus" / "manifest.json").exists()
 
 
+@pytest.mark.slow
 def test_lines_that_were_never_counted_are_missed(whole: tuple[Files, Path], web: Web, tmp_path: Path) -> None:
     root = copied(whole[1], tmp_path / "root")
     done = run_again(whole[0], root, without="links/*", shim="skip-a-line")

@@ -16,6 +16,8 @@ import pytest
 from runs import TIMEOUT_S, arguments, built, copied, differences, kill_tree, wait_until
 from small_web import Files, Web
 
+JOB_SERVICE = "apache_beam.runners.portability.local_job_service_main"
+WORKER_POOL = "apache_beam.runners.worker.worker_pool_main"
 MULTI_PROCESSING = ("--direct_running_mode=multi_processing", "--direct_num_workers=2")
 
 
@@ -57,12 +59,11 @@ def test_beam_in_processes_of_its_own_changes_no_byte(whole: tuple[Files, Path],
 @pytest.mark.slow
 def test_a_portable_runner_with_workers_outside_changes_no_byte(whole: tuple[Files, Path], tmp_path: Path) -> None:
     root = tmp_path / "root"
-    with service("apache_beam.runners.portability.local_job_service_main", "--job_port") as jobs:
-        with service("apache_beam.runners.worker.worker_pool_main", "--service_port") as pool:
-            built(
-                *arguments(whole[0], root), "--runner=PortableRunner", f"--job_endpoint=localhost:{jobs}",
-                "--environment_type=EXTERNAL", f"--environment_config=localhost:{pool}",
-            )  # fmt: skip
+    with service(JOB_SERVICE, "--job_port") as jobs, service(WORKER_POOL, "--service_port") as pool:
+        built(
+            *arguments(whole[0], root), "--runner=PortableRunner", f"--job_endpoint=localhost:{jobs}",
+            "--environment_type=EXTERNAL", f"--environment_config=localhost:{pool}",
+        )  # fmt: skip
     assert differences(whole[1], root) == []
 
 
@@ -100,6 +101,7 @@ def made_again(files: Files, root: Path, shim: str, **env: str) -> None:
     built(*arguments(files, root), shim=shim, env=env)
 
 
+@pytest.mark.slow
 def test_a_clock_in_the_rows_is_seen(whole: tuple[Files, Path], tmp_path: Path) -> None:
     root = copied(whole[1], tmp_path / "root")
     made_again(whole[0], root, "clock-in-rows")

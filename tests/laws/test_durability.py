@@ -58,7 +58,8 @@ class Killing:
             wait_until(lambda: time.monotonic() >= end, process=process)
             alive = process.poll() is None
             kill_tree(process)
-        self.note(f"{pattern} {count(self.root, pattern)} >= {shards}, {late:.2f} s later" + ("" if alive else ": was done before"))
+        there = count(self.root, pattern)
+        self.note(f"{pattern} {there} >= {shards}, {late:.2f} s later" + ("" if alive else ": was done before"))
 
     def die(self, shim: str) -> None:
         """The run kills itself in the middle of writing a file."""
@@ -155,6 +156,7 @@ def at_most(limit: int) -> Callable[[], None]:
     return lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 
 
+@pytest.mark.slow
 def test_a_file_that_cannot_be_written_ends_the_run_in_one_sentence(whole: tuple[Files, Path], tmp_path: Path) -> None:
     """Of a finished run the corpus shards are missing; none of them fits below the limit."""
     root = copied(whole[1], tmp_path / "root")
@@ -200,7 +202,7 @@ def test_a_full_disk_ends_the_run_in_one_sentence(whole: tuple[Files, Path], sma
 
 def test_a_file_that_is_written_in_place_is_seen(whole: tuple[Files, Path], tmp_path: Path) -> None:
     killing = Killing(whole[0], tmp_path / "root", random.Random(5))
-    with pytest.raises(AssertionError, match="Invalid|File is too small"):
+    with pytest.raises(AssertionError, match=r"\.arrow: "):
         killing.die("write-in-place")
 
 

@@ -28,7 +28,8 @@ def without(root: Path, *folders: str) -> Path:
 
 def test_no_element_between_two_steps_carries_rows(whole: tuple[Files, Path], tmp_path: Path) -> None:
     largest = weighed(whole[0], copied(whole[1], tmp_path / "root"))
-    assert {"spill_dump", "merge_partition", "find_pages", "extract_shard", "sign", "decide", "write_corpus_shard"} <= set(largest)
+    steps = {"spill_dump", "merge_partition", "find_pages", "extract_shard", "sign", "decide", "write_corpus_shard"}
+    assert steps <= set(largest)
     assert max(largest.values()) < SHARDS_IN_A_LIST * SHARD_BYTES, largest
     assert largest["extract_shard"] < SHARD_BYTES
 
@@ -43,6 +44,7 @@ def test_elements_do_not_grow_with_the_pages(whole: tuple[Files, Path], tmp_path
     assert all(four[name] <= one[name] + 64 for name in one), (one, four)  # numbers have more digits
 
 
+@pytest.mark.slow
 def test_rows_that_cross_a_shuffle_are_seen(whole: tuple[Files, Path], tmp_path: Path) -> None:
     root = without(copied(whole[1], tmp_path / "root"), "documents", "duplicates")
     assert weighed(whole[0], root, shim="pass-text")["extract_shard"] > 20 * SHARD_BYTES
