@@ -2,7 +2,7 @@
 
     python benchmarks/gpt2_lambada.py --model EXPORTED --file lambada_test_openai.jsonl [--limit 200]
 
-Needs lm-eval 0.4.13, which is no dependency of the project.  The harness scores the whole last word: our "whole last word" reading.
+Needs lm-eval 0.4.13, which is no dependency of the project.  The harness scores the whole last word: our second reading.
 """
 
 import argparse

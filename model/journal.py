@@ -32,10 +32,11 @@ class Journal:
         self._file: TextIO | None = None
         self._board: Any = None
 
-    def open(self, *, step: int) -> None:
-        """Starts after `step`: what an earlier process wrote beyond it is cut off."""
+    def open(self, *, step: int, evaluated: int) -> None:
+        """Starts after `step` and the evaluation of step `evaluated`: what an earlier process wrote beyond them is cut off."""
         self.close()
-        kept = [line for line in self._lines() if json.loads(line)["step"] <= step]
+        records = [(line, json.loads(line)) for line in self._lines()]
+        kept = [line for line, each in records if each["step"] <= (evaluated if "validation_loss" in each else step)]
         partial = self.path.with_suffix(".partial")
         partial.write_text("".join(f"{line}\n" for line in kept))
         os.replace(partial, self.path)

@@ -10,23 +10,22 @@ from dataclasses import asdict, replace
 from functools import partial
 from typing import Any, TextIO
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from model import checkpoint as files
 from model.config import SIZES, ModelError
-from model.device import DTYPES, peak_flops, pick_device, precision_here
+from model.device import peak_flops, pick_device, precision_here
 from model.guards import Guard
 from model.journal import Journal
 from model.load import weights_digest, weights_of
-from model.network import GPT2, documents
-from model.optimizer import LossScale, gradient_norm, optimizers, set_learning_rate
-from model.parallel import Ranks, spread, sync_gradients
+from model.network import GPT2
+from model.parallel import Ranks
 from model.recipe import Recipe, learning_rate
 from model.resume import moments_out, refuse_another_run, tensors_in, weights_out
 from model.run import Outcome, Run, Signals, Stopped, manifest_hash, seed_of, short, vocabulary_beside
 from model.sample import Sampling, generated, text_of
+from model.step import Step, share
 from model.tokens import Batches, TokenShards
 from model.validation import bytes_per_token, validation_loss
 
@@ -67,24 +66,17 @@ class Trainer:
         self.recipe = recipe
         self.training = TokenShards(run.tokens, split="train")
         self.validation = TokenShards(run.tokens, split="validation")
-        self.batches = Batches(self.training, length=recipe.n_ctx, batch=recipe.batch, seed=recipe.seed)
         if (self.validation.tokenizer, self.validation.n_vocab) != (self.training.tokenizer, self.training.n_vocab):
             raise ModelError(f"{run.tokens}: train and validation are of different tokenizers. Run `webtext tokens` again.")
         if self.validation.tokens < 2:
             raise ModelError(f"{run.tokens}: the validation shards hold {self.validation.tokens} token, expected at least 2.")
-        if recipe.batch % ranks.world:
-            raise ModelError(
-                f"a batch of {recipe.batch} sequences cannot be shared by {ranks.world} ranks. "
-                "Start with a rank count that divides it."
-            )
-        self.rows = recipe.batch // ranks.world
-        self.micro = math.gcd(self.rows, recipe.micro_batch)
+        share(recipe, ranks=ranks)
         self.vocabulary = vocabulary_beside(run, fingerprint=self.training.tokenizer)
         if self.vocabulary is not None:
             self.bytes_per_token = bytes_per_token(self.validation, vocabulary=self.vocabulary, max_tokens=run.eval_tokens)
         self.config = replace(SIZES[size], n_vocab=self.training.n_vocab, n_ctx=recipe.n_ctx)
         self.step = self.batch = 0
-        self.guard, self.scale = Guard(rule=recipe.spike), LossScale.of(recipe.precision)
+        self.guard = Guard(rule=recipe.spike)
         self.best: dict[str, Any] = {}
         self.begun_from = None if run.weights is None else weights_digest(weights_of(run.weights).weights)
         self.evaluated = self.saved = -1
@@ -98,17 +90,17 @@ class Trainer:
             refuse_another_run(kept, recipe=recipe, identity=self._identity())
         torch.set_num_threads(run.threads or (kept.state["threads"] if kept else torch.get_num_threads()))
         torch.set_float32_matmul_precision("high" if self.device.type == "cuda" else "highest")
-        self.base = GPT2(self.config, dropout=recipe.dropout, recompute=recipe.recompute)
+        network = GPT2(self.config, dropout=recipe.dropout, recompute=recipe.recompute)
         if kept is None:
-            self.base.initialise(seed=recipe.seed)
+            network.initialise(seed=recipe.seed)
             if run.weights is not None:
-                self.base.load_state_dict(self._first_weights())
-        self.base.to(self.device)
+                network.load_state_dict(self._first_weights())
+        network.to(self.device)
         if run.compile if run.compile is not None else self.device.type == "cuda":
-            for block in self.base.transformer.h:
+            for block in network.transformer.h:
                 block.compile()
-        self.model = spread(self.base, ranks=ranks, how=run.parallel)
-        self.optimizers = optimizers(self.base, recipe=recipe)
+        batches = Batches(self.training, length=recipe.n_ctx, batch=recipe.batch, seed=recipe.seed)
+        self.steps = Step(network, recipe=recipe, batches=batches, ranks=ranks, parallel=run.parallel)
         if kept is not None:
             self._restore(kept)
             self.batch = kept.state["batch"]
@@ -124,7 +116,7 @@ class Trainer:
                 flops_per_step=tokens * self.config.flops_per_token() / ranks.world,
                 peak=peak_flops(self.device),
             )
-            self.journal.open(step=self.step)
+            self.journal.open(step=self.step, evaluated=self.evaluated)
             self._introduce(kept)
 
     def _first_weights(self) -> dict[str, Tensor]:
@@ -171,15 +163,10 @@ class Trainer:
             torch.manual_seed(seed_of(self.recipe.seed, self.step, self.batch, self.ranks.rank))
         loss, norm = self._gradient()
         why = self.guard.verdict(loss=loss, norm=norm)
-        self.scale.update(finite=math.isfinite(norm))
         if why is None:
-            factor = min(1.0, self.recipe.clip / (norm + 1e-6)) / self._scale_used
-            if factor != 1.0:
-                torch._foreach_mul_(self._gradients(), factor)
-            set_learning_rate(self.optimizers, lr=lr)
-            for optimizer in self.optimizers:
-                optimizer.step()
-        self._clear_gradients()
+            self.steps.update(lr=lr, norm=norm)
+        self.steps.scale.update(finite=math.isfinite(norm))
+        self.steps.clear()
         if why == "loss spike" and self.recipe.spike == "rollback" and self._rolled_back():
             return
         self.step += 1
@@ -196,51 +183,20 @@ class Trainer:
             self.guard.check(step=self.step, why=why)
 
     def _gradient(self) -> tuple[float, float]:
-        """Loss and gradient norm of the next batch; the gradients, times the loss scale, lie in the parameters."""
-        count = self.rows // self.micro
-        total = torch.zeros((), device=self.device)
-        self._scale_used = self.scale.scale
-        for index in range(count):
-            self._stop_if_asked()
-            rows = self.batches.rows(self.batch, first=self.ranks.rank * self.rows + index * self.micro, count=self.micro)
-            ids_BT, targets_BT, documents_BT = self._inputs(rows)
-            sync_gradients(self.model, now=index == count - 1)
-            with self._autocast():
-                loss = self.model(ids_BT, targets_BT, documents_BT=documents_BT)
-            (loss * (self._scale_used / count)).backward()
-            total += loss.detach() / count
-        norm = gradient_norm(self._gradients())
-        loss_value, norm_value = torch.stack([self.ranks.mean(total), norm.to(total)]).tolist()
-        return loss_value, norm_value / self._scale_used
-
-    def _inputs(self, rows: Any) -> tuple[Tensor, Tensor, Tensor | None]:
-        ids = torch.from_numpy(rows).to(self.device).long()
-        before = ids[:, :-1]
-        return before, ids[:, 1:], documents(before, eot=self.training.eot) if self.recipe.mask_documents else None
-
-    def _autocast(self) -> torch.autocast:
-        dtype = DTYPES[self.recipe.precision]
-        return torch.autocast(self.device.type, dtype=dtype, enabled=dtype != torch.float32)
+        return self.steps.gradient(self.batch, before_each=self._stop_if_asked)
 
     def _stop_if_asked(self) -> None:
         """Between micro-batches: the weights are those of the last whole step, so that half a step is simply dropped."""
         if self.ranks.largest(self.signals.received, device=self.device):
-            self._clear_gradients()
+            self.steps.clear()
             raise Stopped
-
-    def _gradients(self) -> list[Tensor]:
-        return [parameter.grad for parameter in self.model.parameters() if parameter.grad is not None]
-
-    def _clear_gradients(self) -> None:
-        for parameter in self.model.parameters():
-            parameter.grad = None
 
     # ---- looking up: evaluation, samples, checkpoints ----
 
     def _look_up(self) -> None:
         """Evaluates and saves where this step is due, once, whether it was reached or resumed at."""
         last = self.step == self.recipe.steps
-        better = False
+        better = again = False
         if self.evaluated != self.step and (last or self.step % self.run.eval_every == 0):
             loss = self._validation_loss()
             better = self.step > 0 and loss < self.best.get("validation_loss", math.inf)
@@ -248,6 +204,7 @@ class Trainer:
                 self.best = {"step": self.step, "validation_loss": loss}
             self.validation_losses.append(loss)
             self.evaluated = self.step
+            again = self.saved == self.step  # by a signal, before this evaluation: the checkpoint has to know of it
             self._write_sample()
             if self.journal is not None:
                 values = {"validation_loss": loss}
@@ -255,21 +212,18 @@ class Trainer:
                     values["validation_bits_per_byte"] = loss / math.log(2) / self.bytes_per_token
                 self.journal.record(self.step, **values)
                 self.journal.say(f"step {self.step:,}  validation loss {loss:.4f}" + ("  (best)" if better else ""))
-        if self.step and self.saved != self.step and (last or better or self.step % self.run.save_every == 0):
+        if again:
+            self.saved = -1
+        if self.saved != self.step and (last or better or again or self.step % self.run.save_every == 0):
             self._save()
 
     def _validation_loss(self) -> float:
-        def forward(rows: np.ndarray) -> tuple[Tensor, int]:
-            ids_BT, targets_BT, documents_BT = self._inputs(rows)
-            with self._autocast():
-                return self.model(ids_BT, targets_BT, documents_BT=documents_BT), targets_BT.numel()
-
         return validation_loss(
-            forward,
-            network=self.model,
+            self.steps.loss,
+            network=self.steps.model,
             shards=self.validation,
             length=self.recipe.n_ctx,
-            batch=self.micro,
+            batch=self.steps.micro,
             max_tokens=self.run.eval_tokens,
             ranks=self.ranks,
             before_each=self._stop_if_asked,
@@ -279,11 +233,11 @@ class Trainer:
         """A text of the model's own; every rank takes part, because its weights may be spread over them."""
         if self.vocabulary is None:
             return
-        self.model.eval()
+        self.steps.model.eval()
         eot = self.training.eot
-        with self._autocast():
-            rows = list(generated(self.model, [[eot]], sampling=SAMPLE, eot=eot, base=self.base))
-        self.model.train()
+        with self.steps.autocast():
+            rows = list(generated(self.steps.model, [[eot]], sampling=SAMPLE, eot=eot, base=self.steps.network))
+        self.steps.model.train()
         self.sample = text_of([row[0] for row in rows if row[0] != eot], decode_bytes=self.vocabulary.decode_bytes)
         if self.journal is not None:
             folder = self.run.output / "samples"
@@ -293,11 +247,11 @@ class Trainer:
     def _save(self, *, unscheduled: bool = False) -> None:
         if self.saved == self.step or not self.step:
             return
-        weights, moments = weights_out(self.base), moments_out(self.base, self.optimizers)
+        weights, moments = weights_out(self.steps.network), moments_out(self.steps.network, self.steps.optimizers)
         self.saved = self.step
         if self.journal is not None:
             self.journal.draw()
-            state = self._state() | {"unscheduled": unscheduled}
+            state = self._state() | {"unscheduled": unscheduled and self.step % self.run.save_every != 0}
             self.writer.submit(partial(_write, self.run, weights=weights, moments=moments, state=state))
 
     def _identity(self) -> dict[str, Any]:
@@ -326,7 +280,7 @@ class Trainer:
                 "in_a_row": self.guard.in_a_row,
                 "rollbacks": self.guard.rollbacks,
             },
-            "scale": {"scale": self.scale.scale, "sound": self.scale.sound},
+            "scale": {"scale": self.steps.scale.scale, "sound": self.steps.scale.sound},
             "best": self.best,
             "evaluated": self.evaluated,
             "validation_losses": self.validation_losses,
@@ -335,7 +289,7 @@ class Trainer:
 
     def _restore(self, kept: files.Checkpoint) -> None:
         """Weights, moments, step, guard and scale as they were; the data go on from where they are."""
-        tensors_in(kept, network=self.base, optimizers=self.optimizers)
+        tensors_in(kept, network=self.steps.network, optimizers=self.steps.optimizers)
         state = kept.state
         self.step, self.best, self.evaluated = state["step"], state["best"], state["evaluated"]
         self.validation_losses = list(state["validation_losses"])
@@ -343,7 +297,7 @@ class Trainer:
         self.guard.losses.extend(state["guard"]["losses"])
         self.guard.skipped, self.guard.in_a_row = state["guard"]["skipped"], state["guard"]["in_a_row"]
         self.guard.rollbacks = max(self.guard.rollbacks, state["guard"]["rollbacks"])
-        self.scale.scale, self.scale.sound = state["scale"]["scale"], state["scale"]["sound"]
+        self.steps.scale.scale, self.steps.scale.sound = state["scale"]["scale"], state["scale"]["sound"]
 
     def _rolled_back(self) -> bool:
         """Goes back to the newest scheduled checkpoint and on with the data after the spike; False if there is none."""
@@ -363,7 +317,7 @@ class Trainer:
         self.saved = self.step
         self.batch += 1
         if self.journal is not None:
-            self.journal.open(step=self.step)
+            self.journal.open(step=self.step, evaluated=self.evaluated)
             self.journal.say(f"step {spiked:,}: the loss jumped; back to step {self.step:,}, past the batches since")
         return True
 

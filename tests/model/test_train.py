@@ -69,7 +69,7 @@ def stop_after(step, number, monkeypatch):
     monkeypatch.setattr(Journal, "show", shown)
 
 
-@pytest.mark.parametrize(("step", "number"), [(3, signal.SIGTERM), (10, signal.SIGINT)])
+@pytest.mark.parametrize(("step", "number"), [(3, signal.SIGTERM), (7, signal.SIGTERM), (10, signal.SIGINT)])
 def test_a_stopped_run_goes_on_to_the_same_bits(go, monkeypatch, step, number):
     straight = go("straight")
     with monkeypatch.context() as patched:
