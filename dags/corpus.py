@@ -135,7 +135,7 @@ def settled(options: argparse.Namespace, root: str) -> tuple[CorpusConfig, RunOp
     config = replace(
         chosen(options),
         exclude=digest_of_file(options.exclude),
-        against=digest_of_file(options.against and storage.join(root_of(options.against), "corpus", "manifest.json")),
+        against=tuple(storage.sha256_of(storage.join(older, "corpus", "manifest.json")) for older in map(root_of, options.against)),
     )
     dumps = storage.expand(options.submissions, what="dump of submissions")
     if options.subreddits:
@@ -148,7 +148,7 @@ def settled(options: argparse.Namespace, root: str) -> tuple[CorpusConfig, RunOp
         retry_failed=options.retry_failed,
         workers=options.workers or os.cpu_count() or 1,
         exclude=options.exclude,
-        against=options.against and root_of(options.against),
+        against=tuple(map(root_of, options.against)),
         allow_truncated=options.allow_truncated,
         min_score_age_h=options.min_score_age,
     )

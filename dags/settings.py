@@ -33,7 +33,7 @@ class CorpusConfig:
     validation: float = 0.005
     shard_bytes: int = SHARD_BYTES
     allow_private: tuple[str, ...] = ()
-    against: str | None = None  # SHA-256 of the manifest of the older corpus
+    against: tuple[str, ...] = ()  # SHA-256 of the manifests of older corpora, oldest first
     source: str = "archive"  # or crawl
 
     def __post_init__(self) -> None:
@@ -69,7 +69,7 @@ class RunOptions:
     retry_failed: bool = False
     workers: int = 1
     exclude: str | None = None
-    against: str | None = None
+    against: tuple[str, ...] = ()
     allow_truncated: bool = False
     min_score_age_h: float | None = None
 
@@ -138,7 +138,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--dedup", default=DEFAULTS["dedup"], metavar="NAME|BxR@T|none",
         help="webtext, strict, loose, fineweb, openwebtext2, or bands x rows @ threshold; default %(default)s",
     )  # fmt: skip
-    text.add_argument("--against", metavar="ROOT", help="an older corpus: its documents stay, their duplicates go")
+    text.add_argument(
+        "--against", nargs="+", metavar="ROOT", default=[], help="older corpora, oldest first: their documents stay, duplicates go"
+    )
     output = parser.add_argument_group("output")
     output.add_argument("--output", required=True, metavar="ROOT", help="directory of the corpus and the work on it; resumable")
     output.add_argument(
