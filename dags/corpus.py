@@ -135,7 +135,7 @@ def settled(options: argparse.Namespace, root: str) -> tuple[CorpusConfig, RunOp
     config = replace(
         chosen(options),
         exclude=digest_of_file(options.exclude),
-        against=tuple(storage.sha256_of(storage.join(older, "corpus", "manifest.json")) for older in map(root_of, options.against)),
+        against=tuple(storage.sha256_of(storage.join(root_of(older), "corpus", "manifest.json")) for older in options.against),
     )
     dumps = storage.expand(options.submissions, what="dump of submissions")
     if options.subreddits:

@@ -139,7 +139,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="webtext, strict, loose, fineweb, openwebtext2, or bands x rows @ threshold; default %(default)s",
     )  # fmt: skip
     text.add_argument(
-        "--against", nargs="+", metavar="ROOT", default=[], help="older corpora, oldest first: their documents stay, duplicates go"
+        "--against", nargs="+", metavar="ROOT", default=[], help="older corpora, oldest first: their documents stay"
     )
     output = parser.add_argument_group("output")
     output.add_argument("--output", required=True, metavar="ROOT", help="directory of the corpus and the work on it; resumable")
