@@ -140,7 +140,7 @@ def settled(options: argparse.Namespace, root: str) -> tuple[CorpusConfig, RunOp
     dumps = storage.expand(options.submissions, what="dump of submissions")
     if options.subreddits:
         dumps.append(reddit_dump(options, root))
-    return config, RunOptions(
+    run_options = RunOptions(
         output=root,
         dumps=dumps,
         archives=None if options.archive is None else storage.expand(options.archive, what="archive"),
@@ -152,6 +152,8 @@ def settled(options: argparse.Namespace, root: str) -> tuple[CorpusConfig, RunOp
         allow_truncated=options.allow_truncated,
         min_score_age_h=options.min_score_age,
     )
+    link_config(config, run_options)  # reads the removal list: what is wrong with it is said before anything is written
+    return config, run_options
 
 
 CONFIGURED = (
