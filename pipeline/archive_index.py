@@ -220,6 +220,8 @@ class ArchiveIndex:
         hashes, table = self._open[number]
         start = int(np.searchsorted(hashes, np.uint64(wanted), "left"))
         stop = int(np.searchsorted(hashes, np.uint64(wanted), "right"))
+        if start == stop:
+            return []  # most links of a dump, and a slice of no rows costs as much as one of a few
         rows = (Entry(**row) for row in table.slice(start, stop - start).to_pylist())
         return [row for row in rows if row.key == key]
 

@@ -56,7 +56,7 @@ def archived_page(link: Link, index: ArchiveIndex, *, allowed: Allowed, excluded
         entry = index.best(key, url=url, without=followed)
         detail = f"redirect={url}" if hop else ""
         if entry is None:
-            loop = any(place.url == url for place in index.find(key) if place.place in followed)
+            loop = bool(hop) and any(place.url == url for place in index.find(key) if place.place in followed)
             return Drop(FetchDrop.REDIRECT_LOOP if loop else ReplayDrop.NOT_ARCHIVED, detail)
         if entry.damage:
             reason = FetchDrop.TOO_LARGE if entry.damage.startswith("longer") else FetchDrop.BROKEN_RECORD
