@@ -84,7 +84,7 @@ def test_evaluation_names_definitions_and_shows_the_paper(root, tmp_path, capsys
     lines = capsys.readouterr().out.splitlines()
     assert "the paper's column is 117M" in lines[0]
     assert any(line.startswith("validation") and "bits per byte" in line for line in lines)
-    assert sum(line.startswith("lambada acc %") for line in lines) == 4
+    assert sum(line.startswith("lambada acc %  ") for line in lines) == 4
     assert any("29.41" in line and "de-tokenised (100.00% of 2 lines)" in line for line in lines)
     assert any(line.startswith("text8") and "1.17" in line for line in lines)
     assert any("nobody is known to have got the paper's number again" in line for line in lines)
