@@ -12,9 +12,7 @@ SHORT_PIECE = 64  # bytes; below it a look at every pair is quicker than a heap
 
 _1 = np.uint64(1)
 _16 = np.uint64(16)
-_32 = np.uint64(32)
 _ID = np.uint64(0xFFFF)
-_LOW = np.uint64(0xFFFFFFFF)
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)  # Fibonacci hashing, Knuth volume 3, 6.4
 
 
@@ -107,42 +105,69 @@ def _pop(heap, size):  # type: ignore[no-untyped-def]
 
 @kernel
 def long_piece(text, start, end, id_of_byte, table, shift, out, written):  # type: ignore[no-untyped-def]
-    """As `short_piece` for any size, in O(n log n): a list of tokens and a heap of (new id, place)."""
+    """As `short_piece` for any size, in O(n) and the sorting of runs.
+
+    A merge makes only pairs that hold its own token, and what they become has a larger id.  So each new id is dealt with once,
+    in ascending order: `heads` and `links` list the places where it could be made, `waiting` is a heap of the ids with places.
+    """
     size = end - start
     ids, after, before = np.empty(size, np.int32), np.empty(size, np.int32), np.empty(size, np.int32)
-    heap = np.empty(3 * size, np.uint64)
-    entries = 0
-    for place in range(size):
+    heads = np.full(1 << 16, -1, np.int32)
+    links, places = np.empty(3 * size, np.int32), np.empty(3 * size, np.int32)
+    waiting = np.empty(1 << 16, np.uint64)
+    chosen = np.empty(size, np.int32)
+    listed = entries = 0
+    for place in range(size - 1, -1, -1):  # backwards, so that lists ascend
         ids[place] = id_of_byte[text[start + place]]
         after[place], before[place] = place + 1, place - 1
-        if place > 0:
-            new = merged(table, shift, ids[place - 1], ids[place])
+        if place < size - 1:
+            new = merged(table, shift, ids[place], ids[place + 1])
             if new != NO_MERGE:
-                _push(heap, entries, np.uint64(new) << _32 | np.uint64(place - 1))
-                entries += 1
+                listed, entries = _listed(heads, links, places, waiting, listed, entries, new, place)
     while entries:
-        least = _pop(heap, entries)
+        new = np.int64(_pop(waiting, entries))
         entries -= 1
-        new, left = np.int64(least >> _32), np.int64(least & _LOW)
-        right = after[left]
-        if ids[left] < 0 or right == size or merged(table, shift, ids[left], ids[right]) != new:
-            continue  # one of the two has become part of another token
-        ids[left], ids[right] = new, -1
-        after[left] = after[right]
-        if after[right] < size:
-            before[after[right]] = left
-            join = merged(table, shift, new, ids[after[right]])
-            if join != NO_MERGE:
-                _push(heap, entries, np.uint64(join) << _32 | np.uint64(left))
-                entries += 1
-        if left > 0:
-            join = merged(table, shift, ids[before[left]], new)
-            if join != NO_MERGE:
-                _push(heap, entries, np.uint64(join) << _32 | np.uint64(before[left]))
-                entries += 1
+        many = 0
+        entry = heads[new]
+        heads[new] = -1
+        ascending = True
+        while entry >= 0:
+            chosen[many] = places[entry]
+            ascending &= many == 0 or chosen[many - 1] < chosen[many]
+            many += 1
+            entry = links[entry]
+        if not ascending:  # only `aaa` asks which comes first; the leftmost does
+            chosen[:many].sort()
+        for number in range(many):
+            left = chosen[number]
+            right = after[left]
+            if ids[left] < 0 or right == size or merged(table, shift, ids[left], ids[right]) != new:
+                continue  # one of the two has become part of another token
+            ids[left], ids[right] = new, -1
+            after[left] = after[right]
+            if after[left] < size:
+                before[after[left]] = left
+                join = merged(table, shift, new, ids[after[left]])
+                if join != NO_MERGE:
+                    listed, entries = _listed(heads, links, places, waiting, listed, entries, join, left)
+            if left > 0:
+                join = merged(table, shift, ids[before[left]], new)
+                if join != NO_MERGE:
+                    listed, entries = _listed(heads, links, places, waiting, listed, entries, join, before[left])
     at = 0
     while at < size:
         out[written] = ids[at]
         written += 1
         at = after[at]
     return written
+
+
+@kernel
+def _listed(heads, links, places, waiting, listed, entries, new, place):  # type: ignore[no-untyped-def]
+    """Lists a place where `new` could be made.  Returns the entries of the lists, and of the heap."""
+    if heads[new] < 0:
+        _push(waiting, entries, np.uint64(new))
+        entries += 1
+    places[listed], links[listed] = place, heads[new]
+    heads[new] = listed
+    return listed + 1, entries
