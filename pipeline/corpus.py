@@ -175,12 +175,14 @@ def write_corpus_shard(task: Writing, *, root: str, clusters_path: ClustersPath)
     low, high = task.range.low, task.range.high
     dropped = dropped_in(task.verdicts.path, low=low, high=high)
     columns = [name for name in CORPUS.names if name != "cluster_size"]
-    parts = []
-    for documents in task.documents:
-        for rows in rows_between(documents.path, low=low, high=high, columns=columns):
-            parts.append(rows.filter(pc.invert(pc.is_in(rows.column("id"), value_set=dropped))))
-    table = pa.concat_tables(parts) if parts else CORPUS.empty_table().select(columns)
-    table = table.combine_chunks().sort_by("id")
+    parts = [
+        rows.filter(pc.invert(pc.is_in(rows.column("id"), value_set=dropped)))
+        for documents in task.documents
+        for rows in rows_between(documents.path, low=low, high=high, columns=columns)
+    ]
+    table = (pa.concat_tables(parts) if parts else CORPUS.empty_table().select(columns)).combine_chunks()
+    del parts  # a shard of text is held twice while it is sorted, not three times
+    table = table.sort_by("id")
     sizes = cluster_sizes(table.column("id"), clusters_path(task.verdicts.path), low=low, high=high)
     table = table.append_column("cluster_size", sizes)
     counts = {"corpus_in": table.num_rows, "corpus_kept": table.num_rows}
