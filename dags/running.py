@@ -55,6 +55,7 @@ def settle_configuration(root: str, config: dict[str, Any], differences: Sequenc
         )
     text = json.dumps(config, indent=2, sort_keys=True) + "\n"
     if not storage.exists(path) or storage.read_text(path) != text:
+        storage.remove([storage.join(root, "corpus", "manifest.json")])  # of a corpus of another configuration
         storage.write_text(path, text)
 
 

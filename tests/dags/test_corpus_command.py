@@ -14,7 +14,7 @@ from small_web import POSTED, Files, Web
 
 from dags import corpus as corpus_command
 from dags.__main__ import main
-from dags.running import mendable, sentence
+from dags.running import mendable, recorded_configuration, sentence, settle_configuration
 from dags.settings import CorpusConfig, RunOptions
 from pipeline.dump import TruncatedDump
 from pipeline.schema import PipelineError
@@ -108,7 +108,7 @@ def test_a_glob_that_matches_nothing(tmp_path: Path, dump: Path, archive: Path, 
     [
         (["--exclude", "/nowhere/list.txt"], "/nowhere/list.txt"),
         (["--against", "/nowhere/corpus"], "/nowhere/corpus"),
-        (["--dedup", "36x0@0.7"], "36x0@0.7"),
+        (["--dedup", "36x0@0.7"], "36x0"),
         (["--dedup", "sometimes"], "sometimes"),
         (["--language", "english"], "--language english"),
         (["--exclude", __file__], "test_corpus_command.py"),
@@ -164,6 +164,15 @@ def test_another_configuration_is_refused_and_nothing_is_touched(
     assert "was made with another configuration: min_karma 3, now 20; language 'en', now 'any'" in said
     assert "--rebuild" in said
     assert times() == before
+
+
+def test_the_manifest_of_another_configuration_goes_before_it(root: Path) -> None:
+    config = recorded_configuration(str(root))
+    assert config is not None
+    settle_configuration(str(root), config, [], rebuild=False)
+    assert (root / "corpus" / "manifest.json").exists()
+    settle_configuration(str(root), {**config, "min_karma": 4}, ["min_karma"], rebuild=True)
+    assert not (root / "corpus" / "manifest.json").exists()
 
 
 def test_a_configuration_that_cannot_be_read(

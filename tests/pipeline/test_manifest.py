@@ -49,7 +49,8 @@ def test_everything_is_counted_and_hashed(tmp_path: Path) -> None:
     assert made["config"] == CONFIG
     assert [stage["name"] for stage in made["stages"]] == stage_names()
     assert made["stages"][3] == {"name": "documents", "in": 10, "kept": 8, "dropped": {"NO_TEXT": 1, "TOO_SHORT": 1}}
-    assert made["inputs"] == [{"path": str(tmp_path / "dump.zst"), "size": 6, "sha256": storage.sha256_of(str(tmp_path / "dump.zst"))}]
+    dump = str(tmp_path / "dump.zst")
+    assert made["inputs"] == [{"path": dump, "size": 6, "sha256": storage.sha256_of(dump)}]
     (shard,) = made["shards"]
     path = tmp_path / "corpus" / shard["path"]
     assert (shard["split"], shard["rows"], shard["bytes"]) == ("train", 3, path.stat().st_size)
