@@ -258,12 +258,12 @@ def bad_steps(monkeypatch, losses):
 
 
 def test_a_step_without_a_finite_loss_changes_nothing(go, monkeypatch):
-    bad_steps(monkeypatch, {6: math.nan})
+    bad_steps(monkeypatch, {5: math.nan})
     outcome, shown, output = go()
-    assert "step 7 skipped: non-finite loss" in shown
+    assert "step 6 skipped: non-finite loss" in shown
     assert math.isfinite(outcome.validation_loss)
-    record = [json.loads(line) for line in (output / "metrics.jsonl").read_text().splitlines() if '"step": 7' in line]
-    assert record == [{"step": 7, "loss": None, "skipped": "non-finite loss"}]
+    record = [json.loads(line) for line in (output / "metrics.jsonl").read_text().splitlines() if '"step": 6' in line]
+    assert record == [{"step": 6, "loss": None, "skipped": "non-finite loss"}]
     assert files.read_state(files.checkpoints(output)[-1])["guard"]["skipped"] == 1
 
 
