@@ -151,6 +151,7 @@ def compare(shared: Path, folder: Path, *, peers: str | None, rounds: int) -> No
                 runs["datatrove"] = beside.submit(measured, child(peers, "datatrove", str(folder / f"datatrove-{number}")))
             for name, run in runs.items():
                 figures.setdefault(name, []).append(run.result())
+                print(f"{name} {run.result().cpu_s:.1f} CPU s", flush=True)  # lest a failing peer take the others' figures along
         print(f"round {number + 1}: " + ", ".join(f"{name} {runs[-1].cpu_s:.1f} s" for name, runs in figures.items()), flush=True)
     for name, runs in figures.items():
         print(f"\n--- {name}\n" + "\n".join(line for line in runs[0].output.splitlines() if not line.startswith("2026")))

@@ -32,7 +32,8 @@ def measured(command: Sequence[str], *, stage: Callable[[], str] = lambda: "", e
     seen_cpu_s: dict[int, float] = {}
     started = time.monotonic()
     printed = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed below
-    process = subprocess.Popen(command, stdout=printed, stderr=subprocess.STDOUT, env=env)
+    # A session of its own: where the kernel shares the processor out by session, runs side by side get equal parts.
+    process = subprocess.Popen(command, stdout=printed, stderr=subprocess.STDOUT, env=env, start_new_session=True)
     ended = threading.Event()
 
     def sample() -> None:
