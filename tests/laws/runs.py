@@ -27,7 +27,7 @@ WEBTEXT = Path(sys.executable).parent / "webtext"
 STAGES = ("submissions", "links", "pages", "documents", "duplicates", "corpus")
 # Ten corpus shards or more, and some documents to validate with.
 SIZES = ("--shard-bytes", "40000", "--validation", "0.1")
-TIMEOUT_S = 280  # of a run that takes ten CPU seconds, on a machine with much else to do
+TIMEOUT_S = 600  # of a run that takes ten CPU seconds, a hundred with pages that hang, on a machine with much else to do
 
 
 def arguments(files: Files, root: Path, *more: str) -> list[str]:
