@@ -28,7 +28,7 @@ _48 = np.uint64(48)
 @kernel
 def encode(  # type: ignore[no-untyped-def]
     text, ends, counts, closes, eot, id_of_byte, table, shift, rows, row_shift, keys,
-    slots, arena, tokens, used, work, out, positions,
+    slots, arena, tokens, used, work, heads, waiting, out, positions,
 ):  # fmt: skip
     """Writes the ids of the pre-tokens to `out`, and `eot` (unless negative) after each bound that `closes` a document.
 
@@ -78,11 +78,11 @@ def encode(  # type: ignore[no-untyped-def]
                             rows[row, 3] = seven | np.uint64(after - written) << _48
                         written = after
                 elif end - start > LONG_PIECE:
-                    written = long_piece(text, start, end, id_of_byte, table, shift, out, written)
+                    written = long_piece(text, start, end, id_of_byte, table, shift, heads, waiting, out, written)
                 else:
                     written = _long(
-                        text, start, end, id_of_byte, table, shift, slots, arena, tokens, used, work, out, written
-                    )
+                        text, start, end, id_of_byte, table, shift, slots, arena, tokens, used, work, heads, waiting, out, written
+                    )  # fmt: skip
                 start = end
             number += block
         if eot >= 0 and closes[bound + 1]:
@@ -92,7 +92,9 @@ def encode(  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _long(text, start, end, id_of_byte, table, shift, slots, arena, tokens, used, work, out, written):  # type: ignore[no-untyped-def]
+def _long(  # type: ignore[no-untyped-def]
+    text, start, end, id_of_byte, table, shift, slots, arena, tokens, used, work, heads, waiting, out, written
+):
     """A piece of 16 to LONG_PIECE bytes by way of its cache: rows of (hash, start, length, first token, tokens)."""
     size = end - start
     code = hashed(text, start, size)
@@ -109,7 +111,7 @@ def _long(text, start, end, id_of_byte, table, shift, slots, arena, tokens, used
     if size <= SHORT_PIECE:
         after = short_piece(text, start, end, id_of_byte, table, shift, work[0], work[1], out, written)
     else:
-        after = long_piece(text, start, end, id_of_byte, table, shift, out, written)
+        after = long_piece(text, start, end, id_of_byte, table, shift, heads, waiting, out, written)
     if used[0] + size > LONG_BYTES or used[1] + after - written > LONG_BYTES // 2:
         slots[:, 2] = 0
         used[:] = 0
@@ -146,6 +148,8 @@ class Encoder:
         self._tokens = np.empty(LONG_BYTES // 2, dtype=np.uint16)
         self._used = np.zeros(2, dtype=np.int64)
         self._work = np.empty((2, SHORT_PIECE), dtype=np.int64)
+        self._heads = np.full(1 << 16, -1, dtype=np.int32)
+        self._waiting = np.empty(1 << 16, dtype=np.uint64)
 
     def encode(self, data: np.ndarray, offsets: np.ndarray, *, eot: int = -1) -> tuple[np.ndarray, np.ndarray]:
         """The ids (uint16) of documents of UTF-8, and where those of each end.  `eot` is put after each, unless negative."""
@@ -163,7 +167,7 @@ class Encoder:
             encode(
                 chunk.text, chunk.ends, chunk.counts, closes[here], eot, merges.id_of_byte, merges.table, merges.shift,
                 self._rows, row_shift, self._keys, self._slots, self._arena, self._tokens, self._used, self._work,
-                out[written:], positions[here],
+                self._heads, self._waiting, out[written:], positions[here],
             )  # fmt: skip
             positions[here.start + 1 : here.stop] += written
             written = int(positions[here.stop - 1])

@@ -104,17 +104,16 @@ def _pop(heap, size):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def long_piece(text, start, end, id_of_byte, table, shift, out, written):  # type: ignore[no-untyped-def]
+def long_piece(text, start, end, id_of_byte, table, shift, heads, waiting, out, written):  # type: ignore[no-untyped-def]
     """As `short_piece` for any size, in O(n) and the sorting of runs.
 
     A merge makes only pairs that hold its own token, and what they become has a larger id.  So each new id is dealt with once,
-    in ascending order: `heads` and `links` list the places where it could be made, `waiting` is a heap of the ids with places.
+    in ascending order.  `heads` (all -1, before and after) and `links` list the places where it could be made, `waiting` is a
+    heap of the ids with places; both have room for every id.
     """
     size = end - start
     ids, after, before = np.empty(size, np.int32), np.empty(size, np.int32), np.empty(size, np.int32)
-    heads = np.full(1 << 16, -1, np.int32)
     links, places = np.empty(3 * size, np.int32), np.empty(3 * size, np.int32)
-    waiting = np.empty(1 << 16, np.uint64)
     chosen = np.empty(size, np.int32)
     listed = entries = 0
     for place in range(size - 1, -1, -1):  # backwards, so that lists ascend

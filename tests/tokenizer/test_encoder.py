@@ -55,13 +55,15 @@ def test_long_and_short_words_are_merged_alike(tokenizer):
     ids_of_byte = np.array(ID_OF_BYTE, dtype=np.int64)
     draw = random.Random(5)
     work = np.empty((2, pieces.SHORT_PIECE), dtype=np.int64)
+    heads, waiting = np.full(1 << 16, -1, dtype=np.int32), np.empty(1 << 16, dtype=np.uint64)
     for _ in range(500):
         word = bytes(draw.choices(b"aabbe =\xe4\xb8\xad", k=draw.randrange(1, pieces.SHORT_PIECE)))
         text = np.frombuffer(word, dtype=np.uint8)
         first, second = np.empty(100, dtype=np.uint16), np.empty(100, dtype=np.uint16)
         end = short_piece(text, 0, len(word), ids_of_byte, lookup.table, lookup.shift, work[0], work[1], first, 0)
-        assert end == long_piece(text, 0, len(word), ids_of_byte, lookup.table, lookup.shift, second, 0)
+        assert end == long_piece(text, 0, len(word), ids_of_byte, lookup.table, lookup.shift, heads, waiting, second, 0)
         assert first[:end].tolist() == second[:end].tolist()
+        assert (heads == -1).all()
 
 
 def test_full_caches_forget_and_stay_right(tokenizer, slow_merges, monkeypatch):
