@@ -158,7 +158,7 @@ def settled(options: argparse.Namespace, root: str) -> tuple[CorpusConfig, RunOp
 
 CONFIGURED = (
     "min_karma", "karma", "since", "until", "include_subreddits", "exclude_subreddits", "language", "rules", "extractor", "dedup",
-    "validation", "shard_bytes",
+    "validation", "shard_bytes", "robots_tokens",
 )  # fmt: skip
 
 
@@ -178,7 +178,12 @@ def fetch_config(config: CorpusConfig, options: RunOptions) -> FetchConfig | Non
     """How to crawl; None if pages are replayed."""
     if options.archives is not None:
         return None
-    return FetchConfig(options.contact, allow_private=config.allow_private, retry_failed=options.retry_failed)
+    return FetchConfig(
+        options.contact,
+        allow_private=config.allow_private,
+        retry_failed=options.retry_failed,
+        robots_tokens=config.robots_tokens,
+    )
 
 
 def reddit_config(options: argparse.Namespace) -> RedditConfig:

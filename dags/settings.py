@@ -11,6 +11,7 @@ from typing import Any
 
 from pipeline import storage
 from pipeline.corpus import SHARD_BYTES
+from pipeline.fetch.robots import OPT_OUT_TOKENS
 from pipeline.links import MIN_KARMA
 from pipeline.schema import PipelineError
 
@@ -35,6 +36,7 @@ class CorpusConfig:
     allow_private: tuple[str, ...] = ()
     against: tuple[str, ...] = ()  # SHA-256 of the manifests of older corpora, oldest first
     source: str = "archive"  # or crawl
+    robots_tokens: tuple[str, ...] = OPT_OUT_TOKENS  # of a crawl
 
     def __post_init__(self) -> None:
         if self.min_karma < 0:
@@ -110,6 +112,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     sources.add_argument("--limit", type=positive, metavar="N", help="posts a listing; Reddit serves about 1,000 at most")
     sources.add_argument("--archive", nargs="+", metavar="GLOB", help="replay pages from WARC files, without network")
     sources.add_argument("--contact", metavar="ADDRESS", help="for a live crawl: who servers may write to")
+    sources.add_argument(
+        "--robots-tokens", type=names, default=OPT_OUT_TOKENS, metavar="A,B",
+        help=f"a robots.txt that shuts these out asks for no training; default {','.join(OPT_OUT_TOKENS)}",
+    )  # fmt: skip
     sources.add_argument("--retry-failed", action="store_true", help="fetch again what failed for a passing reason")
     sources.add_argument(
         "--allow-private", action="append", default=[], metavar="HOST:PORT-or-CIDR", help="a private host that may be fetched"

@@ -1,7 +1,7 @@
 """One stored page in, one document or the reason against it out: the task that runs in the sandbox.
 
-Every gate and rule is applied here, in this order: media type, body, Wikipedia mirror, extraction, language, rules.  Knows
-neither Beam nor numba, so that a child starts quickly.
+Every gate and rule is applied here, in this order: media type, wishes, body, Wikipedia mirror, extraction, language, rules.
+Knows neither Beam nor numba, so that a child starts quickly.
 """
 
 import hashlib
@@ -16,6 +16,7 @@ from pipeline.documents.language import Language, language
 from pipeline.documents.rules import verdicts
 from pipeline.documents.view import View
 from pipeline.fetch.message import HttpResponse, MessageError
+from pipeline.fetch.wishes import response_wish
 from pipeline.response import MAX_BODY_BYTES, PageDrop, body_drop, media_type, media_type_drop, wikipedia_drop
 from pipeline.schema import Drop
 from pipeline.warc import read_response
@@ -68,6 +69,8 @@ def steps(record: bytes, config: ExtractConfig) -> Iterator[Step]:
         return
     declared = media_type(response.headers)
     yield Step("media type", declared or "not given", media_type_drop(response.headers))
+    wish = response_wish(response.headers, response.body)
+    yield Step("wishes", wish.detail if wish else "none against training", wish)
     drop = too_large(response) or body_drop(response.body, typed=declared is not None)
     yield Step("body", f"{len(response.body):,} bytes", drop)
     if drop:

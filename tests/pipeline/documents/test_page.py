@@ -42,6 +42,8 @@ def test_a_gzip_member_and_a_plain_record_are_one_page() -> None:
         (b"WARC/1.1\r\nWARC-Type: response\r\n\r\n", "BROKEN_RECORD"),
         (gzip.compress(record(GOOD))[:-30], "BROKEN_RECORD"),
         (record(GOOD, [("Content-Type", "text/plain")]), "NOT_HTML"),
+        (record(page(head='<meta name="robots" content="noai">').encode()), "TRAINING_OPT_OUT"),
+        (record(GOOD, [("Content-Type", "text/html"), ("TDM-Reservation", "1")]), "TRAINING_OPT_OUT"),
         (record(b"%PDF-1.4 and more words"), "BINARY"),
         (record(b" "), "EMPTY_BODY"),
         (record(b"x" * 3_000_001), "TOO_LARGE"),
@@ -99,7 +101,7 @@ def test_an_explanation_goes_on_behind_a_drop() -> None:
 
 def test_no_parser_sees_a_binary_body_even_in_an_explanation() -> None:
     told = explanation({}, record(b"\x89PNG\r\n\x1a\n", HTML))
-    assert [step["name"] for step in told["steps"]] == ["media type", "body"]
+    assert [step["name"] for step in told["steps"]] == ["media type", "wishes", "body"]
     assert told["document"] is None
 
 
