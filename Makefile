@@ -60,7 +60,7 @@ lint: .venv/everything.ok  ## ruff and mypy
 	$(BIN)/mypy
 
 bench: .venv/everything.ok  ## how to run the benchmarks
-	@sed -n '/^## How to run/,/^## /p' benchmarks/RESULTS.md
+	@cat benchmarks/README.md
 
 lock: .venv/everything.ok  ## new lock files (needs uv)
 	$(BIN)/python requirements/compile.py

@@ -2,7 +2,6 @@
 
 import gzip
 
-
 HTML = ("Content-Type: text/html",)
 
 
