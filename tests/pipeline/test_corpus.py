@@ -17,7 +17,8 @@ def document(n: int) -> dict:
     key = f"h{n}.example/"
     text = f"text number {n} " * (n % 7 + 1)
     return {
-        "id": hashlib.sha256(key.encode()).hexdigest()[:32], "key": key, "url": f"http://{key}", "text": text, "title": f"title {n}",
+        "id": hashlib.sha256(key.encode()).hexdigest()[:32], "key": key, "url": f"http://{key}", "text": text,
+        "title": f"title {n}",
         "domain": f"h{n}.example", "language": "en", "language_score": 0.99, "karma": n, "submission_id": f"s{n}",
         "subreddit": "books", "created_utc": 1_400_000_000 + n, "fetched_utc": 1_500_000_000, "extractor": "trafilatura",
         "words": len(text.split()), "text_hash": hashlib.sha256(text.encode()).hexdigest(), "page_digest": "d",
