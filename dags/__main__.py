@@ -5,6 +5,7 @@ import importlib
 import sys
 from collections.abc import Sequence
 from importlib.metadata import version
+from types import ModuleType
 from typing import NamedTuple
 
 
@@ -50,27 +51,33 @@ def main(arguments: Sequence[str] | None = None) -> int:
     top.add_argument("command", choices=COMMANDS, metavar="COMMAND", help="see below")
     # Only the first word is ours: a command imports its own libraries and no others.
     chosen = top.parse_args(arguments[:1]).command
-    module = importlib.import_module(COMMANDS[chosen].module)
+    try:
+        module = importlib.import_module(COMMANDS[chosen].module)
+        return ran(module, chosen, arguments[1:])
+    except KeyboardInterrupt:
+        print(f"webtext {chosen}: stopped; run the same command again to go on", file=sys.stderr)
+        return 130
+
+
+def ran(module: ModuleType, name: str, arguments: Sequence[str]) -> int:
+    """The exit status of a command's module with these arguments."""
     parser = argparse.ArgumentParser(
-        prog=f"webtext {chosen}",
+        prog=f"webtext {name}",
         description=module.__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
     module.add_arguments(parser)
     parse = getattr(module, "parse", argparse.ArgumentParser.parse_args)  # `corpus` passes what it does not know on to Beam
-    options = parse(parser, arguments[1:])
+    options = parse(parser, arguments)
     try:
         return module.run(options)
     except module.ERRORS as error:
-        print(f"webtext {chosen}: {error}", file=sys.stderr)
+        print(f"webtext {name}: {error}", file=sys.stderr)
         return 1
     except BrokenPipeError:  # `webtext inspect | head`
         sys.stderr.close()
         return 1
-    except KeyboardInterrupt:
-        print(f"webtext {chosen}: stopped; run the same command again to go on", file=sys.stderr)
-        return 130
 
 
 if __name__ == "__main__":

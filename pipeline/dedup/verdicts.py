@@ -62,7 +62,7 @@ def _decided(shards: list[Shard], *, root: str, rule: Rule, columns: Columns) ->
     edges = sorted(shard for shard in shards if shard.stage == "edges")
     sources = [*corpus.shards, *(shard for shard in shards if shard.stage == "copies"), *edges, *documents]
     made_from = fingerprint(recipe, digests(sources))
-    if (shard := finished(path, made_from)) and storage.exists(clusters_path(path)):
+    if finished(clusters_path(path), made_from) and (shard := finished(path, made_from)):
         return shard
     found = folded_nodes(corpus, shards, root=root, rule=rule, columns=columns)
     table, sizes = verdict_tables(corpus, found, older=older_nodes(shards), num_perm=rule.num_perm)
