@@ -42,7 +42,7 @@ class Limits:
     cpu_s: float = 15.0  # slowest of 1,507 real pages: 5.3 s, on a loaded machine
     wall_s: float = 180.0  # for a child that waits without computing; far above cpu_s, so that load decides nothing
     memory_bytes: int = 2 << 30  # above what the child maps once its libraries are loaded; real pages stay below 1.1 GB
-    requests: int = 5000  # after which a child is replaced: it grows by some 40 MB in 10,000 pages (benchmarks/results/corpus_memory.md)
+    requests: int = 5000  # then a child is replaced: it grows by some 40 MB in 10,000 pages (benchmarks/results/corpus_memory.md)
 
 
 class Killed(NamedTuple):
