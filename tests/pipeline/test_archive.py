@@ -106,7 +106,10 @@ def test_an_archive_packed_as_a_whole_is_a_clear_error(tmp_path: Path) -> None:
         list(records(written(tmp_path, gzip.compress(b"".join(RECORDS)))))
 
 
-@pytest.mark.parametrize("data", [b"no archive at all", gzip.compress(b"no archive at all", mtime=0), b"PK\x03\x04"], ids=["text", "gzip", "zip"])
+NO_ARCHIVES = {"text": b"no archive at all", "gzip": gzip.compress(b"no archive at all", mtime=0), "zip": b"PK\x03\x04"}
+
+
+@pytest.mark.parametrize("data", NO_ARCHIVES.values(), ids=NO_ARCHIVES)
 def test_what_is_no_warc_is_a_clear_error(tmp_path: Path, data: bytes) -> None:
     with pytest.raises(PipelineError, match="no WARC file"):
         list(records(written(tmp_path, data)))
