@@ -6,7 +6,9 @@ sample, the same whatever machine wrote it.  The validation split is the lowest 
 
 import bisect
 import itertools
+import json
 import math
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -170,7 +172,7 @@ def tasks(
 
 def write_corpus_shard(task: Writing, *, root: str, clusters_path: ClustersPath) -> Shard:
     path = task.range.path(root)
-    if (shard := finished(path, task.made_from)) and is_unharmed(path, shard.digest):
+    if (shard := finished(path, task.made_from)) and is_unharmed(path, shard.digest, root=root):
         return shard
     low, high = task.range.low, task.range.high
     dropped = dropped_in(task.verdicts.path, low=low, high=high)
@@ -192,11 +194,16 @@ def write_corpus_shard(task: Writing, *, root: str, clusters_path: ClustersPath)
     )  # fmt: skip
 
 
-def is_unharmed(path: str, digest: str) -> bool:
-    """Whether a shard still holds the rows that were written: a manifest must not vouch for a damaged one."""
+def is_unharmed(path: str, digest: str, *, root: str) -> bool:
+    """Whether a shard is still as it was written: its bytes as the manifest has them, or its rows where there is none."""
+    manifest = storage.join(root, "corpus", "manifest.json")
     try:
+        if storage.exists(manifest):
+            listed = json.loads(storage.read_text(manifest))["shards"]
+            written = {os.path.basename(shard["path"]): shard["sha256"] for shard in listed}
+            return written.get(os.path.basename(path)) == storage.sha256_of(path)
         return rows_digest(batch.replace_schema_metadata() for batch in read_batches(path)) == digest
-    except ShardError:
+    except (ShardError, ValueError, KeyError, TypeError, FileNotFoundError):  # a damaged manifest, or one that goes meanwhile
         return False
 
 

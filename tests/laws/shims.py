@@ -169,8 +169,8 @@ def quick_text() -> None:
 
     def outcomes(rows: list[dict[str, Any]], **_named: Any) -> Iterator[stage.Document]:
         for row in rows:
-            record = gzip.decompress(stage.stored_record(row["archive"], offset=row["offset"], length=row["length"])).decode()
-            text = "\n".join(re.findall("<p>(.*?)</p>", record))
+            record = gzip.decompress(stage.stored_record(row["archive"], offset=row["offset"], length=row["length"]))
+            text = "\n".join(re.findall("<p>(.*?)</p>", record.decode("utf-8", "replace")))
             hashed = hashlib.sha256(text.encode()).hexdigest()
             yield stage.Document(text, "", "en", 1.0, "quick", len(text.split()), hashed)
 
