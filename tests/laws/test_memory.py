@@ -41,7 +41,9 @@ def test_elements_do_not_grow_with_the_pages(whole: tuple[Files, Path], tmp_path
     four = weighed(more, tmp_path / "four")
     corpus_shards = one.pop("write_corpus_shard"), four.pop("write_corpus_shard")
     assert max(corpus_shards) < SHARDS_IN_A_LIST * SHARD_BYTES
-    assert all(four[name] <= one[name] + 64 for name in one), (one, four)  # numbers have more digits
+    # Numbers have more digits: a few in one Shard, one or two for each in a list of them.
+    grown = {name: (one[name], four[name]) for name in one if four[name] > one[name] + max(64, one[name] // 50)}
+    assert grown == {}
 
 
 @pytest.mark.slow
