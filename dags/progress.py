@@ -14,6 +14,7 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
+from pipeline.fetch.crawl import progress_line
 from pipeline.schema import Shard
 
 INTERVAL_S = 0.5
@@ -132,7 +133,10 @@ class Progress:
             self._tell(final=True)
 
     def _picture(self) -> Group:
-        return Group(*(Text(progress.line(stage)) for stage, progress in self.stages.items()))
+        lines = [progress.line(stage) for stage, progress in self.stages.items()]
+        if crawl := progress_line():
+            lines.append(f"{'crawl':<11}{crawl}")
+        return Group(*map(Text, lines))
 
     def _tell(self, *, final: bool) -> None:
         now = time.monotonic()
@@ -142,3 +146,6 @@ class Progress:
             if len(progress.done) > told_done and due:
                 self._console.print(progress.line(stage))
                 self._told[stage] = (now, len(progress.done))
+        if (crawl := progress_line()) and now - self._told.get("crawl", (self._stage_started, 0))[0] >= PLAIN_INTERVAL_S:
+            self._console.print(f"{'crawl':<11}{crawl}")
+            self._told["crawl"] = (now, 0)
