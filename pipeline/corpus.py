@@ -195,16 +195,23 @@ def write_corpus_shard(task: Writing, *, root: str, clusters_path: ClustersPath)
 
 
 def is_unharmed(path: str, digest: str, *, root: str) -> bool:
-    """Whether a shard is still as it was written: its bytes as the manifest has them, or its rows where there is none."""
-    manifest = storage.join(root, "corpus", "manifest.json")
+    """Whether a shard is still as it was written: its bytes as the manifest has them, or its rows where none speaks of it."""
+    if (recorded := recorded_digest(path, root=root)) is not None:
+        return recorded == storage.sha256_of(path)
     try:
-        if storage.exists(manifest):
-            listed = json.loads(storage.read_text(manifest))["shards"]
-            written = {os.path.basename(shard["path"]): shard["sha256"] for shard in listed}
-            return written.get(os.path.basename(path)) == storage.sha256_of(path)
         return rows_digest(batch.replace_schema_metadata() for batch in read_batches(path)) == digest
-    except (ShardError, ValueError, KeyError, TypeError, FileNotFoundError):  # a damaged manifest, or one that goes meanwhile
+    except ShardError:
         return False
+
+
+def recorded_digest(path: str, *, root: str) -> str | None:
+    """SHA-256 of a corpus shard as the manifest that stands there has it; None if none does."""
+    try:
+        shards = json.loads(storage.read_text(storage.join(root, "corpus", "manifest.json")))["shards"]
+        written = {os.path.basename(shard["path"]): shard["sha256"] for shard in shards}
+    except (FileNotFoundError, ValueError, KeyError, TypeError):  # none, damaged, or gone since another task began
+        return None
+    return written.get(os.path.basename(path))
 
 
 def cluster_sizes(ids: pa.ChunkedArray, path: str, *, low: int, high: int) -> pa.Array:
