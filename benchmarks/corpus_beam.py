@@ -34,21 +34,24 @@ def plain_loop(dump: str, archive: str, root: str) -> None:
     from pipeline.links import LinkConfig, merge_partition, spill_dump
     from pipeline.manifest import publish_manifest
     from pipeline.pages import Lookup, archive_shard, find_pages
+    from pipeline.shard_list import list_path, written_list
     from pipeline.submissions import dump_shard
 
     config = LinkConfig()
     numbers = range(config.partitions)
     spills = [spill_dump(dump_shard(dump), root=root, config=config)]
-    links = [merge_partition((number, spills), root=root, config=config) for number in numbers]
+    listed = written_list(spills, path=list_path(root, "links", "spills"))
+    links = [merge_partition((number, listed), root=root, config=config) for number in numbers]
     archives = [index_archive(archive_shard((0, archive), of=1), root=root, allow_private=())]
-    index = [merge_index(Partition(number, config.partitions, archives), root=root) for number in numbers]
-    pages = [find_pages(Lookup(shard, index), root=root, allow_private=(), excluded=NO_EXCLUSIONS) for shard in links]
+    listed = written_list(archives, path=list_path(root, "pages", "archives"))
+    index = [merge_index(Partition(number, config.partitions, listed), root=root) for number in numbers]
+    listed = written_list(index, path=list_path(root, "pages", "index"))
+    pages = [find_pages(Lookup(shard, listed), root=root, allow_private=(), excluded=NO_EXCLUSIONS) for shard in links]
     documents = [extract_shard(shard, root=root, config=ExtractConfig(), workers=1) for shard in pages]
     rule, columns = rule_named("webtext"), Columns()
     signed = [sign(shard, root=root, rule=rule, columns=columns) for shard in documents]
     copies = find_copies(signed, root=root, rule=rule, columns=columns)
-    bands = [task for band in range(rule.bands) for task in band_tasks(band, signed, [copies])]
-    edges = [find_edges(task, root=root, rule=rule) for task in bands]
+    edges = [find_edges(task, root=root, rule=rule) for task in band_tasks(signed, [copies], root=root, rule=rule)]
     verdicts = decide(sorted([*documents, *signed, copies, *edges]), root=root, rule=rule, columns=columns)
     sizes = [measure(Measuring(shard, verdicts), root=root) for shard in documents]
     wanted = tasks(sizes, documents, verdicts, root=root, validation=0.005, shard_bytes=SHARD_BYTES)

@@ -24,7 +24,6 @@ from pathlib import Path
 import orjson
 import zstandard
 
-PARTITIONS = 16
 # Of 1,625,997 links of the same source (docs/links.md).  Ours are a sample of its 2,260,510 rows, by subreddit.
 KNOWN = {"IMAGE_HOST": 849_708, "MEDIA_HOST": 210_116, "EXTENSION": 59_417, "LOW_KARMA": 32_587, "REDDIT": 25_929,
          "WIKIPEDIA": 9_097, "UNPARSABLE": 26, "SCHEME": 24, "kept": 438_513}  # fmt: skip
@@ -39,13 +38,13 @@ def peak_mb() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-def run_stage(dump: str, root: str) -> None:
+def run_stage(dump: str, root: str, *, partitions: int) -> None:
     import apache_beam as beam
 
     from pipeline.links import LinkConfig, SelectLinks
     from pipeline.submissions import ReadSubmissions
 
-    config = LinkConfig(partitions=PARTITIONS)
+    config = LinkConfig(partitions=partitions)
     with beam.Pipeline(runner="FnApiRunner") as pipeline:
         pipeline | ReadSubmissions([dump]) | SelectLinks(root=root, config=config)
 
@@ -65,16 +64,22 @@ def counted(root: str) -> tuple[Counter[str], Counter[str]]:
 
 def child(dump: str, first: str) -> None:
     """One measurement in a fresh process; prints JSON."""
+    from dags.corpus import partitions_for
+
+    partitions = partitions_for([dump])
     with tempfile.TemporaryDirectory() as folder:
-        run_stage(first, f"{folder}/first")
+        run_stage(first, f"{folder}/first", partitions=partitions)
         idle_mb, start = peak_mb(), cpu_s()
-        run_stage(first, f"{folder}/again")
+        run_stage(first, f"{folder}/again", partitions=partitions)
         startup = cpu_s() - start
         start = cpu_s()
-        run_stage(dump, f"{folder}/stage")
+        run_stage(dump, f"{folder}/stage", partitions=partitions)
         spent = cpu_s() - start - startup
         counts, drops = counted(f"{folder}/stage")
-    found = {"cpu_s": spent, "startup_s": startup, "idle_mb": idle_mb, "peak_mb": peak_mb(), "counts": counts, "drops": drops}
+    found = {
+        "cpu_s": spent, "startup_s": startup, "idle_mb": idle_mb, "peak_mb": peak_mb(),
+        "partitions": partitions, "counts": counts, "drops": drops,
+    }  # fmt: skip
     print(json.dumps(found))
 
 
@@ -140,7 +145,7 @@ def report(shared: Path, *, copies: int) -> None:
         rows = run["counts"]["submissions_in"]
         rate = f"{run['cpu_s']:8.2f} CPU s   {rows / run['cpu_s']:10,.0f} a CPU second"
         memory = f"peak {run['peak_mb']:6.0f} MB, {run['idle_mb']:.0f} of them before the first row"
-        print(f"{rows:>9,} submissions: {rate}   {memory}   start-up taken off {run['startup_s']:.2f} s")
+        print(f"{rows:>9,} submissions: {rate}   {memory}   {run['partitions']} partitions   start-up taken off {run['startup_s']:.2f} s")
     print(f"ours / bare read: {small_run['cpu_s'] / bare:.1f}x")
     print(f"peak memory, {copies}x the rows: {large_run['peak_mb'] / small_run['peak_mb']:.2f}x")
     links = small_run["counts"]["submissions_in"] - small_run["drops"]["SELF_POST"]

@@ -212,10 +212,10 @@ def read_listings(options: argparse.Namespace, root: str) -> None:
 def partitions_for(dumps: Sequence[str]) -> int:
     """Into how many parts links, pages and documents are cut: a power of two, by the size of the dumps.
 
-    16 MB of packed dump hold some ten thousand links; a part is a few hundred MB of text at most.
+    18 MB of packed dump hold some fifty thousand links, so a part has at most as many: a few hundred MB of text.
     """
     total = sum(storage.size(path) for path in dumps if storage.exists(path))
-    return next((parts for limit, parts in ((256 << 20, 16), (16 << 30, 64), (256 << 30, 512)) if total <= limit), 4096)
+    return next((parts for limit, parts in ((32 << 20, 16), (1 << 30, 64), (8 << 30, 512)) if total <= limit), 4096)
 
 
 def plan_lines(config: CorpusConfig, options: RunOptions) -> list[str]:

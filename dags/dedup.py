@@ -114,7 +114,7 @@ def dedup_dag(
     )
     written = (
         verdicts
-        | "Plan" >> beam.FlatMap(lambda shard, documents: plan(documents, shard), AsList(documents))
+        | "Plan" >> beam.FlatMap(lambda shard, documents: plan(documents, shard, root=root), AsList(documents))
         | "SpreadPlan" >> beam.Reshuffle()
         | "Write" >> MapShards(partial(write_survivors, root=root, columns=columns), across=across)
     )

@@ -19,6 +19,7 @@ import pyarrow as pa
 from pipeline import storage
 from pipeline.archive import MAX_RECORD_BYTES, Record, http_head, microseconds, records
 from pipeline.schema import Shard
+from pipeline.shard_list import ShardList, list_path, shards_in, written_list
 from pipeline.shards import Gather, MapShards, fingerprint, finished, read_table, shard_path, table_of, write_shard
 from pipeline.url import Allowed, UrlError, canonical
 
@@ -147,7 +148,7 @@ def index_archive(archive: Shard, *, root: str, allow_private: tuple[str, ...]) 
 class Partition(NamedTuple):
     number: int
     of: int
-    archives: list[Shard]
+    archives: ShardList
 
 
 def hash_range(hashes: np.ndarray, *, number: int, of: int) -> slice:
@@ -161,11 +162,12 @@ def merge_partition(partition: Partition, *, root: str) -> Shard:
     """The rows of one partition from all archives, sorted by hash, uncompressed."""
     path = shard_path(root, "pages", partition.number, partition.of, name="index")
     recipe = fingerprint("index", VERSION)
-    made_from = fingerprint(recipe, sorted(archive.digest for archive in partition.archives))
+    archives = shards_in(partition.archives)
+    made_from = fingerprint(recipe, sorted(archive.digest for archive in archives))
     if shard := finished(path, made_from):
         return shard
     parts = []
-    for archive in partition.archives:
+    for archive in archives:
         table = read_table(archive.path)
         part = hash_range(table.column("hash").to_numpy(), number=partition.number, of=partition.of)
         parts.append(table.slice(part.start, part.stop - part.start))
@@ -189,13 +191,14 @@ class IndexArchives(beam.PTransform):
         of = self.partitions
         index = partial(index_archive, root=self.root, allow_private=self.allow_private)
 
-        def partitions_of(shards: list[Shard]) -> list[Partition]:
-            return [Partition(number, of, shards) for number in range(of)]
+        def partitions_of(archives: ShardList) -> list[Partition]:
+            return [Partition(number, of, archives) for number in range(of)]
 
         return (
             archives
             | "IndexArchive" >> MapShards(index, across=self.across)
             | "AllArchives" >> Gather()
+            | "ListArchives" >> beam.Map(partial(written_list, path=list_path(self.root, "pages", "archives")))
             | "Partitions" >> beam.FlatMap(partitions_of)
             | beam.Reshuffle()
             | "MergePartition" >> MapShards(partial(merge_partition, root=self.root), across=self.across)

@@ -21,6 +21,7 @@ import pyarrow.compute as pc
 
 from pipeline import storage
 from pipeline.schema import CORPUS, Shard, ShardError
+from pipeline.shard_list import ShardList, list_path, shards_in, written_list
 from pipeline.shards import (
     Gather,
     MapShards,
@@ -151,7 +152,7 @@ class Writing(NamedTuple):
     """One corpus shard to write."""
 
     range: Range
-    documents: list[Shard]
+    documents: ShardList
     verdicts: Shard
     made_from: str
 
@@ -161,8 +162,9 @@ def tasks(
 ) -> list[Writing]:
     """What is to be written.  If anything is, the manifest of the corpus that stood here goes first."""
     table = pa.concat_tables([read_table(shard.path) for shard in sizes])
+    listed = written_list(documents, path=list_path(root, "documents", "documents"))
     made = [
-        Writing(part, documents, verdicts, fingerprint(VERSION, part, [shard.digest for shard in documents], verdicts.digest))
+        Writing(part, listed, verdicts, fingerprint(VERSION, part, [shard.digest for shard in documents], verdicts.digest))
         for part in plan(table, validation=validation, shard_bytes=shard_bytes)
     ]
     if not all(finished(task.range.path(root), task.made_from) for task in made):
@@ -179,7 +181,7 @@ def write_corpus_shard(task: Writing, *, root: str, clusters_path: ClustersPath)
     columns = [name for name in CORPUS.names if name != "cluster_size"]
     parts = [
         rows.filter(pc.invert(pc.is_in(rows.column("id"), value_set=dropped)))
-        for documents in task.documents
+        for documents in shards_in(task.documents)
         for rows in rows_between(documents.path, low=low, high=high, columns=columns)
     ]
     table = (pa.concat_tables(parts) if parts else CORPUS.empty_table().select(columns)).combine_chunks()

@@ -183,9 +183,10 @@ def _ahead(lines: Iterator[T]) -> Iterator[T]:
 # ---- one partition ----
 
 
-def merge_partition(partition: tuple[int, Sequence[Shard]], *, root: str, config: LinkConfig) -> Shard:
+def merge_partition(partition: tuple[int, ShardList], *, root: str, config: LinkConfig) -> Shard:
     """The links of one partition of registrable domains, sorted by key, reposts folded; and its two ledger files."""
-    number, spills = partition
+    number, listed = partition
+    spills = shards_in(listed)
     recipe = fingerprint(VERSION, config)
     made_from = fingerprint(recipe, number, sorted(spill.digest for spill in spills))
     path = shard_path(root, "links", number, config.partitions)
@@ -242,6 +243,7 @@ class SelectLinks(beam.PTransform):
             dumps
             | "SpillDumps" >> MapShards(spill, across=self.across)
             | "AllSpills" >> Gather()
+            | "ListSpills" >> beam.Map(partial(written_list, path=list_path(self.root, "links", "spills")))
             | "Partitions" >> beam.FlatMap(lambda spills: [(number, spills) for number in numbers])
             | "SpreadPartitions" >> beam.Reshuffle()
             | "MergePartitions" >> MapShards(merge, across=self.across, journal=self.journal)

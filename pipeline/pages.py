@@ -16,6 +16,7 @@ from pipeline.fetch.crawl import crawl_shard
 from pipeline.fetch.reasons import FetchDrop
 from pipeline.link_rules import judged, url_drop
 from pipeline.schema import PAGE, Drop, LedgerRow, Link, Shard
+from pipeline.shard_list import ShardList, list_path, shards_in, written_list
 from pipeline.shards import MapShards, fingerprint, finished, read_table, shard_path, table_of, write_ledger, write_shard
 from pipeline.url import MAX_CHARS, Allowed
 
@@ -102,7 +103,7 @@ class Lookup(NamedTuple):
     """A shard of links and the index to find their pages in."""
 
     links: Shard
-    archives: list[Shard]
+    index: ShardList
 
 
 def find_pages(lookup: Lookup, *, root: str, allow_private: tuple[str, ...], excluded: Exclusions) -> Shard:
@@ -110,10 +111,11 @@ def find_pages(lookup: Lookup, *, root: str, allow_private: tuple[str, ...], exc
     links = lookup.links
     path = shard_path(root, "pages", links.number, links.of)
     recipe = fingerprint("pages", VERSION, MAX_REDIRECTS, allow_private, excluded)
-    made_from = fingerprint(recipe, links.digest, [shard.digest for shard in lookup.archives])
+    parts = shards_in(lookup.index)
+    made_from = fingerprint(recipe, links.digest, [shard.digest for shard in parts])
     if shard := finished(path, made_from):
         return shard
-    index = ArchiveIndex(lookup.archives)
+    index = ArchiveIndex(parts)
     allowed = Allowed.parse(allow_private)
     pages: list[Page] = []
     ledger: list[LedgerRow] = []
@@ -176,6 +178,7 @@ class FetchPages(beam.PTransform):
             | "Archives" >> beam.Create(numbered, reshuffle=False)
             | "Digest" >> MapShards(partial(archive_shard, of=len(numbered)), across=self.across)
             | IndexArchives(self.root, partitions=self.partitions, allow_private=self.allow_private, across=self.across)
+            | "ListIndex" >> beam.Map(partial(written_list, path=list_path(self.root, "pages", "index")))
         )
         work = partial(find_pages, root=self.root, allow_private=self.allow_private, excluded=self.excluded)
         return (

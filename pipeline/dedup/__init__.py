@@ -14,7 +14,7 @@ from apache_beam.pvalue import AsList
 
 from pipeline import storage
 from pipeline.dedup.columns import Columns
-from pipeline.dedup.edges import BandTask, DuplicateDrop, find_copies, find_edges, parts_of, signed_corpus
+from pipeline.dedup.edges import DuplicateDrop, band_tasks, find_copies, find_edges
 from pipeline.dedup.rule import PRESETS, Rule, rule_named
 from pipeline.dedup.signing import Older, sign, sign_older
 from pipeline.dedup.verdicts import clusters_path, decide, read_verdicts
@@ -22,7 +22,7 @@ from pipeline.schema import PipelineError, Shard
 from pipeline.shards import MapShards
 
 __all__ = [
-    "PRESETS", "Columns", "DropDuplicates", "DuplicateDrop", "Rule",
+    "PRESETS", "Columns", "DropDuplicates", "DuplicateDrop", "Rule", "band_tasks",
     "clusters_path", "older_files", "read_verdicts", "rule_named",
 ]  # fmt: skip
 
@@ -74,9 +74,8 @@ class DropDuplicates(beam.PTransform):
             | "FindCopies" >> MapShards(partial(find_copies, root=root, rule=rule, columns=columns))
         )
         edges = (
-            pipeline
-            | "Bands" >> beam.Create(list(range(rule.bands)))
-            | "Tasks" >> beam.FlatMap(band_tasks, AsList(signed), AsList(copies))
+            once
+            | "Tasks" >> beam.FlatMap(lambda _, *found: band_tasks(*found, root=root, rule=rule), AsList(signed), AsList(copies))
             | "SpreadTasks" >> beam.Reshuffle()
             | mapped("FindEdges", partial(find_edges, root=root, rule=rule))
         )
@@ -86,11 +85,6 @@ class DropDuplicates(beam.PTransform):
             | "AllFound" >> beam.Map(lambda _, shards: sorted(shards), AsList(found))
             | "Decide" >> MapShards(partial(decide, root=root, rule=rule, columns=columns, journal=self.journal))
         )
-
-
-def band_tasks(band: int, signed: list[Shard], copies: list[Shard]) -> list[BandTask]:
-    of = parts_of(signed_corpus(signed).nodes)
-    return [BandTask(band, part, of, sorted([*signed, *copies])) for part in range(of)]
 
 
 def older_shards(against: str | Sequence[str] | None) -> list[Older]:

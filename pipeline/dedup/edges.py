@@ -17,6 +17,7 @@ from pipeline.components import components, star_edges
 from pipeline.dedup.columns import Columns, SignedCorpus, write_columns
 from pipeline.dedup.rule import Rule
 from pipeline.schema import PipelineError, Shard
+from pipeline.shard_list import ShardList, list_path, shards_in, written_list
 from pipeline.shards import fingerprint, finished, read_table
 
 VERSION = 1
@@ -38,7 +39,7 @@ class BandTask(NamedTuple):
     band: int
     part: int
     of: int
-    shards: list[Shard]  # of signatures, and the one of exact copies
+    shards: ShardList  # of signatures, and the one of exact copies
 
 
 def signed_corpus(shards: Sequence[Shard]) -> SignedCorpus:
@@ -155,13 +156,23 @@ def parts_of(nodes: int) -> int:
     return max(1, -(-nodes // MAX_COLUMN_ROWS))
 
 
+def band_tasks(signed: Sequence[Shard], copies: Sequence[Shard], *, root: str, rule: Rule) -> list[BandTask]:
+    """A task for each band, or for each part of it where there are more documents than one task can hold."""
+    if not rule.active:
+        return []
+    of = parts_of(signed_corpus(signed).nodes)
+    shards = written_list(sorted([*signed, *copies]), path=list_path(root, "duplicates", "signed"))
+    return [BandTask(band, part, of, shards) for band in range(rule.bands) for part in range(of)]
+
+
 def find_edges(task: BandTask, *, root: str, rule: Rule) -> Shard:
     """ROOT/duplicates/edges-NNNNN.arrow: an edge from each document to the first that shares the band.
 
     Exact copies take no part: a page that was crawled a million times is out of the way before.
     """
-    corpus = signed_corpus(task.shards)
-    copies_shard = next(shard for shard in task.shards if shard.stage == "copies")
+    shards = shards_in(task.shards)
+    corpus = signed_corpus(shards)
+    copies_shard = next(shard for shard in shards if shard.stage == "copies")
     number, of = task.band * task.of + task.part, rule.bands * task.of
     path = storage.join(root, "duplicates", f"edges-{number:05d}.arrow")
     recipe = fingerprint("edges", VERSION, rule)

@@ -15,6 +15,7 @@ from pipeline.dedup.signing import signatures_path
 from pipeline.dedup.tables import PLACE, fitted, one_schema
 from pipeline.dedup.verdicts import clusters_path
 from pipeline.schema import Shard
+from pipeline.shard_list import ShardList, list_path, shards_in, written_list
 from pipeline.shards import batches_of, fingerprint, finished, open_arrow, read_metadata, read_table, write_arrow, write_shard
 
 VERSION = 1
@@ -28,15 +29,16 @@ class Writing(NamedTuple):
 
     part: int
     of: int
-    documents: list[Shard]
+    documents: ShardList
     verdicts: Shard
 
 
-def plan(documents: Sequence[Shard], verdicts: Shard) -> list[Writing]:
+def plan(documents: Sequence[Shard], verdicts: Shard, *, root: str) -> list[Writing]:
     """The files to write; their number depends on the text alone, not on how it was cut into files."""
     text_bytes = sum(read_metadata(shard.path).counts["text_bytes"] for shard in documents)
     of = max(1, -(-text_bytes // SHARD_BYTES))
-    return [Writing(part, of, sorted(documents), verdicts) for part in range(of)]
+    listed = written_list(sorted(documents), path=list_path(root, "duplicates", "documents"))
+    return [Writing(part, of, listed, verdicts) for part in range(of)]
 
 
 def data_path(root: str, part: int, of: int) -> str:
@@ -51,7 +53,8 @@ def write_survivors(task: Writing, *, root: str, columns: Columns) -> Shard:
     name = storage.join(root, "duplicates", f"written-{task.part:05d}-of-{task.of:05d}.arrow")
     path = data_path(root, task.part, task.of)
     recipe = fingerprint("survivors", VERSION, columns)
-    made_from = fingerprint(recipe, task.part, task.of, [shard.digest for shard in task.documents], task.verdicts.digest)
+    documents = shards_in(task.documents)
+    made_from = fingerprint(recipe, task.part, task.of, [shard.digest for shard in documents], task.verdicts.digest)
     shard = finished(name, made_from)
     if shard and storage.exists(path) and storage.sha256_of(path) == read_table(name).column("sha256")[0].as_py():
         return shard
@@ -63,10 +66,11 @@ def write_survivors(task: Writing, *, root: str, columns: Columns) -> Shard:
 
 def survivors(task: Writing, *, columns: Columns) -> pa.Table:
     """The kept rows of one range, sorted."""
-    schemas = [open_arrow(shard.path).schema for shard in task.documents]
+    documents = shards_in(task.documents)
+    schemas = [open_arrow(shard.path).schema for shard in documents]
     schema = one_schema(schemas or [empty_schema(columns)], what="the input files")
     low, high = task.part * PLACES // task.of, (task.part + 1) * PLACES // task.of - 1
-    parts = [fitted(rows, schema) for shard in task.documents for rows in rows_between(shard.path, low=low, high=high)]
+    parts = [fitted(rows, schema) for shard in documents for rows in rows_between(shard.path, low=low, high=high)]
     table = pa.concat_tables(parts) if parts else schema.empty_table()
     del parts
     ids = table.column(columns.id).cast(pa.string())

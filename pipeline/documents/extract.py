@@ -72,6 +72,20 @@ def title(html: str) -> str:
     return ""
 
 
+def paragraphs(html: str, *, letters: int) -> str:
+    """The text of the first paragraphs, wherever in the page they stand: at least `letters`, or all there are."""
+    page = _parsed(html)
+    found: list[str] = []
+    missing = letters
+    for element in page.iter("p") if page is not None else ():
+        words = " ".join(element.text_content().split())
+        found.append(words)
+        missing -= len(words)
+        if missing <= 0:
+            break
+    return " ".join(found)
+
+
 def too_deep(html: str) -> bool:
     """Whether libxml2 refuses to read on: 255 nested elements are its limit."""
     parser = lxml.html.HTMLParser(encoding="utf-8")

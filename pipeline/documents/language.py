@@ -1,6 +1,7 @@
 """The language of a text, offline."""
 
 import functools
+import re
 import unicodedata
 from typing import NamedTuple
 
@@ -12,6 +13,10 @@ from py3langid.langid import MODEL_FILE, LanguageIdentifier
 SAMPLE_LETTERS = 1000
 NO_LANGUAGE = "zxx"  # ISO 639-2: no linguistic content; the one label of more than two letters that is kept
 
+# Only the first tag and a bounded part of it: a page of nothing but such tags costs no more.
+HTML_TAG = re.compile("<html\\b([^>]{0,2000})", re.IGNORECASE)
+LANG = re.compile("(?:^|\\s)(?:xml:)?lang\\s*=\\s*[\"']?([a-z]{2,3})(?![a-z])", re.IGNORECASE)
+
 
 class Language(NamedTuple):
     code: str  # ISO 639-1, or `zxx`
@@ -22,6 +27,13 @@ def language(text: str) -> Language:
     """The language of the first 1,000 letters."""
     code, probability = _identifier().classify(unicodedata.normalize("NFC", text[:SAMPLE_LETTERS]))
     return Language(code, round(probability, 2))
+
+
+def declared_language(html: str) -> str | None:
+    """What `<html lang>` says, in lower case and without a region: `de` for de-AT."""
+    tag = HTML_TAG.search(html)
+    found = LANG.search(tag[1]) if tag else None
+    return found[1].lower() if found else None
 
 
 @functools.cache

@@ -27,7 +27,7 @@ from pipeline.shards import (
     write_shard,
 )
 
-VERSION = 2  # 2: pages that ask not to be trained on are dropped, from any archive
+VERSION = 3  # 2: pages that ask not to be trained on are dropped, from any archive; 3: by declared language too
 TASK = "pipeline.documents.page:document"
 # Libraries a change of which may change a text.
 DECISIVE = ("lxml", "newspaper3k", "py3langid", "regex", "trafilatura")

@@ -267,7 +267,7 @@ def test_the_journal_is_a_local_file_wherever_the_corpus_lies() -> None:
 def test_partitions_grow_with_the_dumps(tmp_path: Path) -> None:
     path = tmp_path / "sparse"
     counts = []
-    for size in (0, (256 << 20) + 1, (16 << 30) + 1, (256 << 30) + 1):
+    for size in (0, (32 << 20) + 1, (1 << 30) + 1, (8 << 30) + 1):
         with open(path, "wb") as file:
             file.truncate(size)
         counts.append(corpus_command.partitions_for([str(path)]))

@@ -79,8 +79,7 @@ def dropped(root: Path | str, shards: Sequence[Shard], rule: Rule = PRESETS["web
     if rule.active:
         signed = [sign(shard, **settings) for shard in shards] + [sign_older(file, **settings) for file in older_shards(against)]
     copies = find_copies(signed, **settings)
-    tasks = [task for band in range(rule.bands) for task in band_tasks(band, signed, [copies])]
-    edges = [find_edges(task, root=str(root), rule=rule) for task in tasks]
+    edges = [find_edges(task, root=str(root), rule=rule) for task in band_tasks(signed, [copies], root=str(root), rule=rule)]
     return Path(decide([*shards, *signed, copies, *edges], **settings).path)
 
 

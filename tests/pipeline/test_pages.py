@@ -9,6 +9,7 @@ from pipeline.exclude import Exclusions
 from pipeline.link_rules import link_id
 from pipeline.pages import Lookup, Page, archive_shard, archived_page, find_pages
 from pipeline.schema import LINK, Drop, Link, Shard
+from pipeline.shard_list import list_path, written_list
 from pipeline.shards import read_table, table_of, write_shard
 from pipeline.url import NOTHING_ALLOWED, canonical
 
@@ -25,7 +26,8 @@ def index_of(folder: Path, *archives: bytes, partitions: int = 4) -> list[Shard]
         path.write_bytes(data)
         shard = archive_shard((number, str(path)), of=len(archives))
         shards.append(index_archive(shard, root=str(folder), allow_private=()))
-    return [merge_partition(Partition(n, partitions, shards), root=str(folder)) for n in range(partitions)]
+    listed = written_list(shards, path=list_path(str(folder), "pages", "archives"))
+    return [merge_partition(Partition(n, partitions, listed), root=str(folder)) for n in range(partitions)]
 
 
 def outcome(folder: Path, url: str, *archives: bytes, excluded: Exclusions | None = None) -> Page | Drop:
@@ -82,7 +84,8 @@ def test_the_order_of_archives_changes_nothing(tmp_path: Path, order: tuple[int,
         (tmp_path / f"{number}.warc.gz").write_bytes(data)
     shards = [archive_shard((place, str(tmp_path / f"{n}.warc.gz")), of=2) for place, n in enumerate(order)]
     indexed = [index_archive(shard, root=str(tmp_path / "p"), allow_private=()) for shard in shards]
-    index = ArchiveIndex([merge_partition(Partition(0, 1, indexed), root=str(tmp_path / "p"))])
+    listed = written_list(indexed, path=list_path(str(tmp_path), "pages", "archives"))
+    index = ArchiveIndex([merge_partition(Partition(0, 1, listed), root=str(tmp_path / "p"))])
     page = archived_page(link("http://a.example/"), index, allowed=NOTHING_ALLOWED, excluded=Exclusions())
     assert body(page) == archives[0]
 
@@ -169,7 +172,8 @@ def test_links_in_are_pages_kept_and_ledger_rows(tmp_path: Path) -> None:
         str(tmp_path / "links" / "l.arrow"), table_of(links, LINK), stage="links", number=0, of=1, recipe="", made_from="x"
     )
     index = index_of(tmp_path, packed(record("http://a.example/"), record("http://c.example/", http(status="500 Oh"))))
-    pages = find_pages(Lookup(shard, index), root=str(tmp_path), allow_private=(), excluded=Exclusions())
+    listed = written_list(index, path=list_path(str(tmp_path), "pages", "index"))
+    pages = find_pages(Lookup(shard, listed), root=str(tmp_path), allow_private=(), excluded=Exclusions())
     ledger = read_table(str(tmp_path / "ledger" / "pages-00000.arrow")).to_pylist()
     assert [row["url"] for row in read_table(pages.path).to_pylist()] == ["http://a.example/"]
     assert [(row["url"], row["reason"], row["detail"]) for row in ledger] == [
@@ -178,5 +182,5 @@ def test_links_in_are_pages_kept_and_ledger_rows(tmp_path: Path) -> None:
     ]
     assert pages.rows + pages.dropped == len(links)
     again = Path(pages.path).stat().st_mtime_ns
-    assert find_pages(Lookup(shard, index), root=str(tmp_path), allow_private=(), excluded=Exclusions()) == pages
+    assert find_pages(Lookup(shard, listed), root=str(tmp_path), allow_private=(), excluded=Exclusions()) == pages
     assert Path(pages.path).stat().st_mtime_ns == again

@@ -8,6 +8,7 @@ from pages_to_fear import page, paragraphs, sentences
 
 from pipeline.documents import extract as module
 from pipeline.documents.extract import extract, plain, title, too_deep
+from pipeline.documents.extract import paragraphs as first_paragraphs
 
 ARTICLE = page(
     "<nav><ul><li><a href=/>Home</a></li><li><a href=/about>About this site</a></li></ul></nav>"
@@ -97,6 +98,13 @@ def test_depth_is_told_from_emptiness(depth: int, deep: bool) -> None:
 )
 def test_the_title(html: str, found: str) -> None:
     assert title(html) == found
+
+
+def test_the_first_paragraphs_wherever_they_stand() -> None:
+    html = page("<div><p>One <b>two</b>\n three.</p><span>no</span><p></p></div><footer><p>Four.</p></footer>")
+    assert first_paragraphs(html, letters=1000).split() == ["One", "two", "three.", "Four."]
+    assert first_paragraphs(html, letters=3) == "One two three."
+    assert first_paragraphs("", letters=3) == first_paragraphs("<!-- x -->", letters=3) == ""
 
 
 def test_plain_text_changes_no_more_than_it_says() -> None:

@@ -1,6 +1,6 @@
 import pytest
 
-from pipeline.documents.language import SAMPLE_LETTERS, language
+from pipeline.documents.language import SAMPLE_LETTERS, declared_language, language
 
 ENGLISH = "The committee will meet on Thursday to decide whether the old bridge should be repaired or replaced. "
 GERMAN = "Der Ausschuss trifft sich am Donnerstag und entscheidet, ob die alte Brücke repariert oder ersetzt werden soll. "
@@ -39,3 +39,23 @@ def test_only_the_beginning_counts() -> None:
 def test_labels_are_iso_639_1() -> None:
     pidgin = "Di ogbonge musician don tok say im go do show for Lagos next week and pipol dey happy well well."
     assert len(language(pidgin).code) == 2
+
+
+@pytest.mark.parametrize(
+    ("html", "code"),
+    [
+        ('<!DOCTYPE html><html lang="de-AT"><head>', "de"),
+        ("<HTML LANG=FR>", "fr"),
+        ("<html class='a' xml:lang = 'pt_BR' >", "pt"),
+        ('<html\n\tlang="en"\n>', "en"),
+        ('<html data-lang="de">', None),
+        ('<html lang="">', None),
+        ('<html lang="german">', None),
+        ('<html><p lang="de">', None),
+        ("<p>no such tag", None),
+        ("<html " * 500_000, None),
+        ("<html " + "lang " * 500_000, None),
+    ],
+)
+def test_the_declared_language(html: str, code: str | None) -> None:
+    assert declared_language(html) == code

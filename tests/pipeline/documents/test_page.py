@@ -78,6 +78,29 @@ def test_language_any_and_rules_none_keep_more() -> None:
     assert drop_of(document({"rules": "none"}, record(GERMAN_PAGE))) == "WRONG_LANGUAGE"
 
 
+def declaring(language: str, body: bytes) -> bytes:
+    return record(body.replace(b"<html>", b'<html lang="' + language.encode() + b'">'))
+
+
+def test_a_page_that_says_it_is_foreign_and_is_costs_no_extraction(monkeypatch: pytest.MonkeyPatch) -> None:
+    def never(*_: object, **__: object) -> None:
+        raise AssertionError("extracted")
+
+    said = drop_of(document({}, declaring("de-AT", GERMAN_PAGE))), document({"language": "de"}, declaring("de", GERMAN_PAGE))
+    assert said[0] == "WRONG_LANGUAGE"
+    assert said[1]["language"] == "de"
+    monkeypatch.setattr("pipeline.documents.page.extract", never)
+    assert drop_of(document({}, declaring("de-AT", GERMAN_PAGE))) == "WRONG_LANGUAGE"
+    for config, stored in (({}, record(GERMAN_PAGE)), ({"language": "any"}, declaring("de", GERMAN_PAGE))):
+        with pytest.raises(AssertionError, match="extracted"):
+            document(config, stored)
+
+
+def test_a_declaration_alone_drops_nothing() -> None:
+    assert document({}, declaring("de", GOOD))["language"] == "en"
+    assert drop_of(document({}, declaring("en", GERMAN_PAGE))) == "WRONG_LANGUAGE"
+
+
 def test_the_chosen_extractor_is_used() -> None:
     assert document({"extractor": "newspaper"}, record(GOOD))["extractor"] == "newspaper"
 
