@@ -15,15 +15,11 @@ import apache_beam as beam
 
 from pipeline import stage_names, storage
 from pipeline.card import dataset_card
+from pipeline.release import DECISIVE
 from pipeline.schema import Shard, ShardError
 from pipeline.shards import Gather, LedgerFile, read_metadata
 
 SCHEMA = "webtext-corpus/1"
-# Libraries that may change a byte of the corpus.
-DECISIVE = (
-    "ada-url", "apache-beam", "datasketch", "lxml", "newspaper3k", "numpy", "orjson", "py3langid", "pyarrow", "regex",
-    "tldextract", "trafilatura", "webtext", "xxhash",
-)  # fmt: skip
 
 
 def stage_counts(shards: Iterable[Shard]) -> tuple[list[dict[str, Any]], list[LedgerFile]]:

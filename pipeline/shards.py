@@ -33,6 +33,7 @@ from apache_beam.transforms.window import GlobalWindow
 from apache_beam.utils.windowed_value import WindowedValue
 
 from pipeline import storage
+from pipeline.release import check_release, release
 from pipeline.schema import LEDGER, LedgerRow, PipelineError, Shard, ShardError
 
 BATCH_ROWS = 1024  # rows a record batch holds at most
@@ -256,6 +257,7 @@ class MapShards(beam.PTransform):
 
     The local runner gives all shards of a stage to one bundle, one after another; `process` hands each to a thread and
     blocks only while `across` are in flight, `finish_bundle` drains.  `work` is a module function or a partial of one.
+    A worker that runs another webtext than the one that submits raises WorkerError before it sees an element.
     `journal`: a local file to which each finished Shard is appended as a line of JSON, for progress.
     """
 
@@ -274,8 +276,10 @@ class _Across(beam.DoFn):
         self.work = work
         self.across = across
         self.journal = journal
+        self.submitted = dict(release())
 
     def setup(self) -> None:
+        check_release(self.submitted)
         self.threads = ThreadPoolExecutor(self.across, thread_name_prefix="shard")
 
     def start_bundle(self) -> None:
