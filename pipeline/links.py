@@ -2,8 +2,8 @@
 
 import logging
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from itertools import islice
 from typing import TypeVar
@@ -15,11 +15,12 @@ import pyarrow.compute as pc
 from pipeline import storage
 from pipeline.dump import BadLine, read_dump
 from pipeline.exclude import NO_EXCLUSIONS, Exclusions
-from pipeline.link_rules import Judged, LinkDrop, judged, link_id, origin, url_drop
+from pipeline.link_rules import Judged, LinkDrop, entry_against, judged, link_id, origin, url_drop
 from pipeline.reposts import folded_reposts, merged
-from pipeline.schema import Drop, LedgerRow, Link, PipelineError, Shard, Submission
+from pipeline.schema import LEDGER, Drop, LedgerRow, Link, PipelineError, Shard, Submission
 from pipeline.score_age import median_h, score_age_h, score_age_warning
-from pipeline.shards import Gather, MapShards, fingerprint, finished, shard_path, write_ledger_table, write_shard
+from pipeline.shard_list import ShardList, list_path, shards_in, written_list
+from pipeline.shards import Gather, MapShards, fingerprint, finished, shard_path, table_of, write_ledger_table, write_shard
 from pipeline.spill import read_partition, spill_summary, write_spill
 from pipeline.url import MAX_CHARS, NOTHING_ALLOWED, Allowed
 from pipeline.wanted import Wanted
@@ -41,6 +42,7 @@ class LinkConfig:
     min_karma: int = MIN_KARMA
     karma: str = "max"  # "max": one submission reaches min_karma; "sum": all of a page together, as OpenWebText2 counts
     exclude: Exclusions = NO_EXCLUSIONS
+    removed: Exclusions = NO_EXCLUSIONS  # taken out since by `webtext remove`: asked behind the spills, so that no dump is read again
     allow_private: tuple[str, ...] = ()
     allow_truncated: bool = False
     partitions: int = 16  # one of them must fit into a worker's memory: about 300 bytes a link and 150 a dropped row
@@ -121,7 +123,7 @@ def selected(
 
 def spill_dump(dump: Shard, *, root: str, config: LinkConfig, min_score_age_h: float | None = None) -> Shard:
     """The spill of a dump: its links and dropped records by partition, in ROOT/links.  Parsed once, whatever happens later."""
-    made_from = fingerprint(VERSION, config, dump.digest)
+    made_from = fingerprint(VERSION, replace(config, removed=NO_EXCLUSIONS), dump.digest)
     path = storage.join(root, "links", f"spill-{dump.digest}.arrow")
     summary = spill_summary(path, made_from=made_from)
     if summary is None:
@@ -193,7 +195,8 @@ def merge_partition(partition: tuple[int, ShardList], *, root: str, config: Link
     if shard := finished(path, made_from):
         return shard
     found, rows = read_partition([spill.path for spill in spills], number=number, partitions=config.partitions)
-    links, folded = folded_reposts(found, min_karma=config.min_karma if config.karma == "sum" else None)
+    remaining, removed = without_removed(found, excluded=config.removed)
+    links, folded = folded_reposts(remaining, min_karma=config.min_karma if config.karma == "sum" else None)
     before = rows.filter(pc.equal(rows["stage"], "submissions"))
     dropped = rows.filter(pc.equal(rows["stage"], "links"))
     counts = {
@@ -204,7 +207,7 @@ def merge_partition(partition: tuple[int, ShardList], *, root: str, config: Link
     }
     ledger = [
         write_ledger_table(root, "submissions", number, before),
-        write_ledger_table(root, "links", number, pa.concat_tables([dropped, folded])),
+        write_ledger_table(root, "links", number, pa.concat_tables([dropped, removed, folded])),
     ]
     return write_shard(
         path,
@@ -217,6 +220,28 @@ def merge_partition(partition: tuple[int, ShardList], *, root: str, config: Link
         ledger=ledger,
         counts=counts,
     )
+
+
+def without_removed(found: pa.Table, *, excluded: Exclusions) -> tuple[pa.Table, pa.Table]:
+    """The links that a removal list does not name, and a ledger row for each that it does: as if a dump's reader had asked it."""
+    if not excluded:
+        return found, LEDGER.empty_table()
+    entries = [
+        f"t3_{submission}" if submission in excluded.submission_set else entry_against(key, excluded=excluded)
+        for key, submission in zip(found["key"].to_pylist(), found["submission_id"].to_pylist(), strict=True)
+    ]
+    named = pa.array([entry is not None for entry in entries], pa.bool_())
+    removed = found.filter(named)
+    rows = [
+        removal_row(Link(**link), entry=entry)
+        for link, entry in zip(removed.to_pylist(), filter(None, entries), strict=True)
+    ]
+    return found.filter(pc.invert(named)), table_of(rows, LEDGER)
+
+
+def removal_row(link: Link, *, entry: str) -> LedgerRow:
+    detail = f"{origin(link.submission_id, link.karma)} entry={entry}"
+    return LedgerRow("links", LinkDrop.EXCLUDED.name, link.url, link.key, detail)
 
 
 # ---- the stage ----

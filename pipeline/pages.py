@@ -103,7 +103,7 @@ class Lookup(NamedTuple):
     """A shard of links and the index to find their pages in."""
 
     links: Shard
-    index: ShardList
+    archive_index: ShardList
 
 
 def find_pages(lookup: Lookup, *, root: str, allow_private: tuple[str, ...], excluded: Exclusions) -> Shard:
@@ -111,7 +111,7 @@ def find_pages(lookup: Lookup, *, root: str, allow_private: tuple[str, ...], exc
     links = lookup.links
     path = shard_path(root, "pages", links.number, links.of)
     recipe = fingerprint("pages", VERSION, MAX_REDIRECTS, allow_private, excluded)
-    parts = shards_in(lookup.index)
+    parts = shards_in(lookup.archive_index)
     made_from = fingerprint(recipe, links.digest, [shard.digest for shard in parts])
     if shard := finished(path, made_from):
         return shard

@@ -18,7 +18,7 @@ from pipeline.dedup.edges import DuplicateDrop, band_tasks, find_copies, find_ed
 from pipeline.dedup.rule import PRESETS, Rule, rule_named
 from pipeline.dedup.signing import Older, sign, sign_older
 from pipeline.dedup.verdicts import clusters_path, decide, read_verdicts
-from pipeline.schema import PipelineError, Shard
+from pipeline.schema import PipelineError
 from pipeline.shards import MapShards
 
 __all__ = [

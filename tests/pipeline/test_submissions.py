@@ -20,6 +20,7 @@ from pipeline.exclude import exclusions
 from pipeline.links import LinkConfig, SelectLinks, merge_partition, spill_dump
 from pipeline.schema import LINK, Drop, LedgerRow, PipelineError, Shard, Submission
 from pipeline.score_age import ScoreAgeError, median_h, score_age_h, score_age_warning
+from pipeline.shard_list import list_path, written_list
 from pipeline.shards import read_metadata, read_table
 from pipeline.spill import partition_of_domain, spill_summary
 from pipeline.submissions import ReadSubmissions, dump_shard
@@ -66,7 +67,8 @@ def build(root: Path, dumps: list[Path], **config: Any) -> list[Shard]:
     """The stage as its functions, without a runner."""
     settings = LinkConfig(partitions=4, **config)
     spills = [spill_dump(dump_shard(str(path)), root=str(root), config=settings) for path in dumps]
-    return [merge_partition((number, spills), root=str(root), config=settings) for number in range(settings.partitions)]
+    listed = written_list(spills, path=list_path(str(root), "links", "spills"))
+    return [merge_partition((number, listed), root=str(root), config=settings) for number in range(settings.partitions)]
 
 
 def product(root: Path) -> dict[str, str]:
