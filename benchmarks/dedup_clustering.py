@@ -7,10 +7,10 @@ a tenth of them through datasketch's MinHashLSH: insert all, query all, which yi
 """
 
 import argparse
-import resource
 import time
 
 import numpy as np
+from measured import own_peak_mb
 
 from pipeline.dedup.rule import PRESETS, folded
 from pipeline.minhash import lean_minhash, query_index
@@ -33,10 +33,6 @@ def made_signatures(count: int, *, num_perm: int) -> np.ndarray:
     return rows
 
 
-def peak_gb() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--documents", type=int, default=1_000_000)
@@ -45,12 +41,12 @@ def main() -> None:
     rule = PRESETS["webtext"]
     folded(made_signatures(BLOCK, num_perm=rule.num_perm), rule=rule)  # compiles
     rows = made_signatures(options.documents, num_perm=rule.num_perm)
-    before = peak_gb()
+    before = own_peak_mb() / 1000
     started = time.process_time()
     keepers, _ = folded(rows, rule=rule)
     ours = time.process_time() - started
     print(f"{len(rows):,} signatures of {rule.num_perm} places: {rows.nbytes / 1e9:.2f} GB; {(keepers >= 0).sum():,} folded")
-    print(f"webtext     {ours:7.2f} CPU s  peak RSS {peak_gb():.2f} GB ({before:.2f} GB before)")
+    print(f"webtext     {ours:7.2f} CPU s  peak RSS {own_peak_mb() / 1000:.2f} GB ({before:.2f} GB before)")
     if options.peer:
         part = rows[:: max(1, len(rows) // 100_000)]
         sketches = [lean_minhash(row) for row in part]

@@ -11,7 +11,6 @@ more for each copy, under other hosts and ids.
 import argparse
 import json
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -23,6 +22,7 @@ from pathlib import Path
 
 import orjson
 import zstandard
+from measured import own_peak_mb
 
 # Of 1,625,997 links of the same source (docs/links.md).  Ours are a sample of its 2,260,510 rows, by subreddit.
 KNOWN = {"IMAGE_HOST": 849_708, "MEDIA_HOST": 210_116, "EXTENSION": 59_417, "LOW_KARMA": 32_587, "REDDIT": 25_929,
@@ -32,10 +32,6 @@ KNOWN = {"IMAGE_HOST": 849_708, "MEDIA_HOST": 210_116, "EXTENSION": 59_417, "LOW
 def cpu_s() -> float:
     times = os.times()
     return times.user + times.system
-
-
-def peak_mb() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def run_stage(dump: str, root: str, *, partitions: int) -> None:
@@ -69,7 +65,7 @@ def child(dump: str, first: str) -> None:
     partitions = partitions_for([dump])
     with tempfile.TemporaryDirectory() as folder:
         run_stage(first, f"{folder}/first", partitions=partitions)
-        idle_mb, start = peak_mb(), cpu_s()
+        idle_mb, start = own_peak_mb(), cpu_s()
         run_stage(first, f"{folder}/again", partitions=partitions)
         startup = cpu_s() - start
         start = cpu_s()
@@ -77,7 +73,7 @@ def child(dump: str, first: str) -> None:
         spent = cpu_s() - start - startup
         counts, drops = counted(f"{folder}/stage")
     found = {
-        "cpu_s": spent, "startup_s": startup, "idle_mb": idle_mb, "peak_mb": peak_mb(),
+        "cpu_s": spent, "startup_s": startup, "idle_mb": idle_mb, "peak_mb": own_peak_mb(),
         "partitions": partitions, "counts": counts, "drops": drops,
     }  # fmt: skip
     print(json.dumps(found))
@@ -143,9 +139,9 @@ def report(shared: Path, *, copies: int) -> None:
     print(f"\nbare read, zstd + lines + orjson   {bare:8.2f} CPU s")
     for run in (small_run, large_run):
         rows = run["counts"]["submissions_in"]
-        rate = f"{run['cpu_s']:8.2f} CPU s   {rows / run['cpu_s']:10,.0f} a CPU second"
+        rate = f"{run['cpu_s']:8.2f} CPU s (start-up {run['startup_s']:.2f} off)   {rows / run['cpu_s']:10,.0f} a CPU second"
         memory = f"peak {run['peak_mb']:6.0f} MB, {run['idle_mb']:.0f} of them before the first row"
-        print(f"{rows:>9,} submissions: {rate}   {memory}   {run['partitions']} partitions   start-up taken off {run['startup_s']:.2f} s")
+        print(f"{rows:>9,} submissions: {rate}   {memory}   {run['partitions']} partitions")
     print(f"ours / bare read: {small_run['cpu_s'] / bare:.1f}x")
     print(f"peak memory, {copies}x the rows: {large_run['peak_mb'] / small_run['peak_mb']:.2f}x")
     links = small_run["counts"]["submissions_in"] - small_run["drops"]["SELF_POST"]

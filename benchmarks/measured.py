@@ -25,6 +25,11 @@ class Usage(NamedTuple):
     output: str
 
 
+def own_peak_mb() -> float:
+    """Most memory that this program has held.  `ru_maxrss` starts from what the process that started it had held."""
+    return int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]) / 1024
+
+
 def measured(command: Sequence[str], *, stage: Callable[[], str] = lambda: "", env: Mapping[str, str] | None = None) -> Usage:
     """Runs a command to its end.  Exits with its output if it fails.  `stage` is asked at every sample what is being done."""
     own: dict[str, dict[str, float]] = {"main": defaultdict(float), "child": defaultdict(float)}

@@ -12,7 +12,6 @@ import argparse
 import hashlib
 import json
 import os
-import resource
 import statistics
 import subprocess
 import sys
@@ -22,6 +21,8 @@ from collections.abc import Callable, Iterable
 from importlib.metadata import version
 from itertools import pairwise
 from typing import Any
+
+from measured import own_peak_mb
 
 SEPARATOR = "<|endoftext|>"
 PATTERN = r"""'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"""
@@ -91,7 +92,7 @@ def child(name: str, path: str, folder: str, limit: int) -> None:
     size = sum(len(text.encode()) for text in texts)
     make = ENCODERS[name]
     make(folder)(texts[:3])
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = own_peak_mb()
     encode = make(folder)
     cpu = []
     encoded: Any = None
@@ -100,13 +101,13 @@ def child(name: str, path: str, folder: str, limit: int) -> None:
         started = time.process_time()
         encoded = encode(texts)
         cpu.append(time.process_time() - started)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    peak = own_peak_mb()
     digest, tokens = hashlib.sha256(), 0
     for row in rows(name, encoded):
         digest.update(row.astype("<u4").tobytes() + b"|")
         tokens += len(row)
     print(json.dumps({
-        "cpu": cpu, "bytes": size, "tokens": tokens, "ids": digest.hexdigest(), "extra": (peak - before) / 1024,
+        "cpu": cpu, "bytes": size, "tokens": tokens, "ids": digest.hexdigest(), "extra": peak - before,
         "version": version("numba" if name == "ours" else name),
     }))  # fmt: skip
 

@@ -10,12 +10,13 @@ import argparse
 import hashlib
 import json
 import os
-import resource
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from importlib.metadata import version
+
+from measured import own_peak_mb
 
 SEPARATOR = "<|endoftext|>"
 PATTERN = r"""'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"""
@@ -99,16 +100,16 @@ def child(name: str, path: str, size: int, threads: int) -> None:
     """Trains once and prints what it cost as JSON."""
     trainer = TRAINERS[name]
     __import__("tokenizer" if name == "ours" else name)
-    base = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    base = own_peak_mb()
     trainer(documents(path, limit=WARM_UP_BYTES), 1000, threads, None)
     cpu, wall = time.process_time(), time.perf_counter()
     merges = trainer(documents(path), size, threads, path)
     cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    peak = own_peak_mb()
     tokens = hashlib.sha256(b"\n".join(left + right for left, right in merges)).hexdigest()
     pairs = hashlib.sha256(b"\n".join(left + b"\0" + right for left, right in merges)).hexdigest()
     print(json.dumps({
-        "cpu": cpu, "wall": wall, "base": base / 1024, "peak": peak / 1024, "merges": len(merges), "tokens": tokens,
+        "cpu": cpu, "wall": wall, "base": base, "peak": peak, "merges": len(merges), "tokens": tokens,
         "pairs": pairs if merges and merges[0][1] else None, "version": version(PEERS.get(name, name)),
     }))  # fmt: skip
 
