@@ -30,7 +30,7 @@ from pipeline.corpus import WriteCorpus
 from pipeline.dedup import DropDuplicates, clusters_path, rule_named
 from pipeline.documents.document import ExtractConfig
 from pipeline.documents.stage import ExtractText
-from pipeline.exclude import NO_EXCLUSIONS, read_exclusions
+from pipeline.exclude import NO_EXCLUSIONS, read_exclusions, read_removals, removals_path
 from pipeline.fetch.config import FetchConfig
 from pipeline.links import LinkConfig, SelectLinks
 from pipeline.manifest import WriteManifest
@@ -53,7 +53,7 @@ def corpus_dag(root: beam.Pipeline, config: CorpusConfig, options: RunOptions) -
     text = ExtractConfig(config.extractor, config.language, config.rules)
     sizes: dict[str, Any] = {"validation": config.validation, "shard_bytes": config.shard_bytes}
     cut: dict[str, Any] = {"partitions": links_config.partitions}
-    private: dict[str, Any] = {"allow_private": config.allow_private, "excluded": links_config.exclude}
+    private: dict[str, Any] = {"allow_private": config.allow_private, "excluded": links_config.exclude | links_config.removed}
 
     made: list[beam.PCollection] = []
 
@@ -80,6 +80,7 @@ def run(options: argparse.Namespace) -> int:
         return 0
     started = time.monotonic()
     with output_directory(root), stopping_cleanly("corpus"):
+        config = replace(config, removed=digest_of_file(removals) if storage.exists(removals := removals_path(root)) else None)
         recorded = recorded_configuration(root)
         differences = config.differences(recorded) if recorded else []
         settle_configuration(root, config.as_json(), differences, rebuild=options.rebuild)
@@ -168,6 +169,7 @@ def link_config(config: CorpusConfig, options: RunOptions) -> LinkConfig:
         min_karma=config.min_karma,
         karma=config.karma,
         exclude=read_exclusions(options.exclude) if options.exclude else NO_EXCLUSIONS,
+        removed=read_removals(options.output),
         allow_private=config.allow_private,
         allow_truncated=options.allow_truncated,
         partitions=partitions_for(options.dumps),

@@ -27,6 +27,7 @@ class CorpusConfig:
     include_subreddits: tuple[str, ...] = ()
     exclude_subreddits: tuple[str, ...] = ()
     exclude: str | None = None  # SHA-256 of the removal list
+    removed: str | None = None  # SHA-256 of ROOT/exclude.txt, in which `webtext remove` keeps what it took out
     language: str = "en"
     rules: str = "webtext"
     extractor: str = "trafilatura"
@@ -52,8 +53,8 @@ class CorpusConfig:
         return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
 
     def differences(self, other: dict[str, Any]) -> list[str]:
-        """What `other` (of a file) has otherwise, a phrase each."""
-        mine = self.as_json()
+        """What `other` (of a file) has otherwise, a phrase each.  What was removed since makes no other configuration."""
+        mine = {name: value for name, value in self.as_json().items() if name != "removed"}
         return [f"{name} {other.get(name)!r}, now {mine[name]!r}" for name in mine if other.get(name) != mine[name]]
 
 

@@ -9,7 +9,7 @@
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from functools import cached_property
 
 from pipeline import storage
@@ -44,9 +44,15 @@ class Exclusions:
     def __bool__(self) -> bool:
         return bool(self._entries or self.submission_set)
 
+    def __or__(self, other: "Exclusions") -> "Exclusions":
+        """What either list names."""
+        both = zip(astuple(self), astuple(other), strict=True)
+        return Exclusions(*(tuple(sorted({*mine, *theirs})) for mine, theirs in both))
+
     def entry(self, *, host: str, key: str, id: str) -> str | None:
         """The entry that excludes this page, None if there is none."""
         return next((name for name in (key, id, *parents(host)) if name in self._entries), None)
+
 
 
 NO_EXCLUSIONS = Exclusions()
@@ -79,6 +85,17 @@ def read_exclusions(path: str) -> Exclusions:
     except UnicodeDecodeError:
         raise ExcludeError(f"{path}: is not UTF-8 text. Expected one URL, domain or id a line.") from None
     return exclusions(text.splitlines(), name=path)
+
+
+def removals_path(root: str) -> str:
+    """Where a corpus keeps what was taken out of it: a removal list, which every later build of it leaves out."""
+    return storage.join(root, "exclude.txt")
+
+
+def read_removals(root: str) -> Exclusions:
+    """What was taken out of the corpus under ROOT."""
+    path = removals_path(root)
+    return read_exclusions(path) if storage.exists(path) else NO_EXCLUSIONS
 
 
 def _entry(entry: str, *, where: str) -> tuple[str, str]:

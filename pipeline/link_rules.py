@@ -4,6 +4,7 @@ Asked of every submitted link, of every target of a redirect, and by commands th
 """
 
 import hashlib
+import re
 from enum import StrEnum
 from functools import lru_cache
 from typing import NamedTuple
@@ -14,6 +15,7 @@ from pipeline.schema import Drop
 from pipeline.unwrap import unwrapped
 from pipeline.url import NOTHING_ALLOWED, Allowed, CanonicalUrl, UrlDefect, UrlError, canonical
 
+PORT = re.compile(r":\d+$")
 MAX_WRAPS = 4  # a copy of a copy exists; deeper nesting is a game
 
 
@@ -97,6 +99,11 @@ def url_drop(
 def link_id(key: str) -> str:
     """The id of the link, the page and the document of a canonical key."""
     return hashlib.sha256(key.encode()).hexdigest()[:32]
+
+
+def entry_against(key: str, *, excluded: Exclusions) -> str | None:
+    """The entry of a removal list that excludes the page of this canonical key; None if there is none."""
+    return excluded.entry(host=PORT.sub("", key.partition("/")[0]), key=key, id=link_id(key))
 
 
 def origin(submission_id: str, karma: int | None) -> str:

@@ -42,7 +42,7 @@ class LinkConfig:
     min_karma: int = MIN_KARMA
     karma: str = "max"  # "max": one submission reaches min_karma; "sum": all of a page together, as OpenWebText2 counts
     exclude: Exclusions = NO_EXCLUSIONS
-    removed: Exclusions = NO_EXCLUSIONS  # taken out since by `webtext remove`: asked behind the spills, so that no dump is read again
+    removed: Exclusions = NO_EXCLUSIONS  # by `webtext remove`; asked behind the spills: no dump is read again
     allow_private: tuple[str, ...] = ()
     allow_truncated: bool = False
     partitions: int = 16  # one of them must fit into a worker's memory: about 300 bytes a link and 150 a dropped row
