@@ -1,18 +1,22 @@
 """Files by path or URL, published whole or not at all.
 
-A local path goes straight to the operating system; anything with a scheme (gs://, s3://) goes through Beam's filesystems.
+A local path goes straight to the operating system, gs:// and s3:// to `pipeline.objects`: an object appears whole when its upload
+ends, so it is written to a local file first and uploaded under its own name.
 """
 
 import functools
 import glob
 import hashlib
+import io
 import os
 import posixpath
+import re
+import tempfile
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, BinaryIO
+from typing import IO, Any, BinaryIO, cast
 
 import pyarrow as pa
 
@@ -20,16 +24,20 @@ from pipeline.schema import PipelineError
 
 TEMPORARY = ".tmp-"  # in the name of every file that is not published yet
 CHUNK = 1 << 20
+LINE_BUFFER = 64 << 10  # of an object that is read as a stream
 
 
 def is_local(path: str) -> bool:
     return "://" not in path
 
 
-def _remote() -> Any:
-    from apache_beam.io.filesystems import FileSystems  # 1.4 s: only for those who need it
+def _store(path: str) -> tuple[Any, str]:
+    """The object store that a path with a scheme lies in, and its name there.  Raises PipelineError for another scheme."""
+    from pipeline import objects  # with Beam, 1.4 s: only for those who need it
 
-    return FileSystems
+    if not objects.is_known(path):
+        raise PipelineError(f"{path}: expected a local path, s3:// or gs://.")
+    return objects.store_of(path)
 
 
 def join(root: str, *parts: str) -> str:
@@ -37,12 +45,21 @@ def join(root: str, *parts: str) -> str:
 
 
 def exists(path: str) -> bool:
-    return os.path.exists(path) if is_local(path) else _remote().exists(path)
+    if is_local(path):
+        return os.path.exists(path)
+    try:
+        size(path)
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def size(path: str) -> int:
     """Bytes of a file."""
-    return os.path.getsize(path) if is_local(path) else _remote().match([path])[0].metadata_list[0].size_in_bytes
+    if is_local(path):
+        return os.path.getsize(path)
+    store, name = _store(path)
+    return store.size(name)
 
 
 def matching(pattern: str) -> list[str]:
@@ -50,7 +67,22 @@ def matching(pattern: str) -> list[str]:
     if is_local(pattern):
         found = [pattern] if os.path.isfile(pattern) else glob.glob(os.path.expanduser(pattern), recursive=True)
         return sorted(path for path in found if os.path.isfile(path))
-    return sorted(entry.path for entry in _remote().match([pattern])[0].metadata_list)
+    store, name = _store(pattern)
+    if name and exists(pattern):
+        return [pattern]
+    wild = re.search(r"[*?[]", name)
+    if wild is None:
+        return []
+    root = pattern.removesuffix(name)
+    named = re.compile(translated(name))
+    return sorted(root + found for found in store.names(name[: wild.start()]) if named.fullmatch(found))
+
+
+def translated(pattern: str) -> str:
+    """A glob as a regular expression: `*` and `?` stay within a folder, `**/` is any number of folders."""
+    parts = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
+    found = re.findall(r"\*\*/|\*\*|\*|\?|\[!?\]?[^]]*\]|.", pattern, re.DOTALL)
+    return "".join(parts.get(part) or (part.replace("[!", "[^", 1) if len(part) > 1 else re.escape(part)) for part in found)
 
 
 def expand(patterns: Sequence[str], *, what: str) -> list[str]:
@@ -68,28 +100,42 @@ def open_read(path: str) -> BinaryIO:
     """The bytes of a file, as they are stored."""
     if is_local(path):
         return open(path, "rb")
-    return _remote().open(path, mime_type="application/octet-stream", compression_type="uncompressed")
+    return cast(BinaryIO, io.BufferedReader(_object(path), LINE_BUFFER))
+
+
+def _object(path: str, *, tail: bool = False) -> Any:
+    from pipeline.objects.range_file import RangeFile
+
+    store, name = _store(path)
+    return RangeFile(lambda start, length: store.read(name, start=start, length=length), lambda: store.size(name), tail=tail)
 
 
 def arrow_source(path: str) -> pa.NativeFile:
     """A file for Arrow to read: memory-mapped where it is local."""
     if is_local(path):
         return pa.memory_map(path, "rb")
-    return pa.PythonFile(open_read(path), mode="r")
+    return pa.PythonFile(_object(path, tail=True), mode="r")
 
 
 def read_range(file: IO[bytes], *, offset: int, length: int) -> bytes:
+    """`length` bytes from `offset`, fewer at the end; of an object these alone are fetched."""
+    if isinstance(file, io.BufferedReader) and not isinstance(file.raw, io.FileIO):
+        file = cast(IO[bytes], file.raw)
     file.seek(offset)
     return file.read(length)
 
 
 def remove(paths: Sequence[str]) -> None:
     """Deletes files; one that is gone already is no error."""
+    objects: dict[str, list[str]] = {}
     for path in paths:
-        if not is_local(path):
-            _remote().delete([path])
-        else:
+        if is_local(path):
             Path(path).unlink(missing_ok=True)
+        else:
+            objects.setdefault("/".join(path.split("/", 3)[:3]), []).append(path)
+    for group in objects.values():
+        store, _ = _store(group[0])
+        store.delete([_store(path)[1] for path in group])
 
 
 def make_folder(path: str) -> None:
@@ -108,15 +154,12 @@ def publish(path: str) -> Iterator[BinaryIO]:
     The temporary name is unique, so that two workers that build the same file do no harm.  Raises PipelineError when the
     disk is full or the folder cannot be written.
     """
+    if not is_local(path):
+        with _uploaded(path) as file:
+            yield file
+        return
     make_folder(os.path.dirname(path))
     temporary = f"{path}{TEMPORARY}{uuid.uuid4().hex[:12]}"
-    if not is_local(path):
-        with _remote().create(temporary, mime_type="application/octet-stream", compression_type="uncompressed") as file:
-            yield file
-        if _remote().exists(path):
-            _remote().delete([path])
-        _remote().rename([temporary], [path])
-        return
     try:
         with open(temporary, "wb") as file:
             yield file
@@ -129,6 +172,22 @@ def publish(path: str) -> Iterator[BinaryIO]:
             message = f"cannot write {path}: {error.strerror or error}. Mend that, then run the same command again."
             raise PipelineError(message) from error
         raise
+
+
+@contextmanager
+def _uploaded(path: str) -> Iterator[BinaryIO]:
+    """A local file that is uploaded when the block ends well."""
+    store, name = _store(path)
+    with tempfile.NamedTemporaryFile(prefix="webtext-", suffix=".upload") as file:
+        try:
+            yield cast(BinaryIO, file)
+            file.flush()
+        except OSError as error:
+            if isinstance(error, FileNotFoundError):
+                raise
+            message = f"cannot write {file.name}, for {path}: {error.strerror or error}. Set TMPDIR to a larger disk."
+            raise PipelineError(message) from error
+        store.put(file.name, name)
 
 
 def write_text(path: str, text: str) -> None:
@@ -164,7 +223,10 @@ def sha256_of(path: str) -> str:
 
 
 def collect_temporaries(root: str) -> None:
-    """Deletes what a killed run left half written.  Call it only while the lock on `root` is held."""
-    if is_local(root):
-        for path in Path(root).rglob(f"*{TEMPORARY}*"):
-            path.unlink(missing_ok=True)
+    """Deletes what a killed run left half written or half uploaded.  Call it only while the lock on `root` is held."""
+    if not is_local(root):
+        store, name = _store(join(root, ""))
+        store.forget_uploads(name)
+        return
+    for path in Path(root).rglob(f"*{TEMPORARY}*"):
+        path.unlink(missing_ok=True)
