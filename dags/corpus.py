@@ -16,6 +16,7 @@ import apache_beam as beam
 
 from dags.finished_corpus import funnel_lines, manifest_of, root_of
 from dags.progress import Progress
+from dags.report.writing import write_report
 from dags.running import (
     output_directory,
     pipeline_options,
@@ -95,7 +96,8 @@ def run(options: argparse.Namespace) -> int:
     manifest = manifest_of(root)
     record_run(root, manifest, progress, seconds=time.monotonic() - started, workers=run_options.workers)
     print("\n".join(funnel_lines(manifest)))
-    print(f"\ncorpus: {storage.join(root, 'corpus')}    next: webtext inspect {root}")
+    print(f"\nreport: {write_report(root)}")
+    print(f"corpus: {storage.join(root, 'corpus')}    next: webtext inspect {root}")
     return 0
 
 

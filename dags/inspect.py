@@ -6,6 +6,7 @@ from collections import Counter
 from typing import Any
 
 from dags.finished_corpus import corpus_batches, funnel_lines, manifest_of, root_of
+from dags.report.writing import write_report
 from pipeline.schema import PipelineError
 
 ERRORS = (PipelineError,)
@@ -15,10 +16,14 @@ TOP_DOMAINS = 10
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("root", metavar="ROOT", help="the --output of `webtext corpus`, or its corpus folder")
     parser.add_argument("--json", action="store_true", help="the same facts for programs")
+    parser.add_argument("--html", nargs="?", const="", metavar="FILE", help="write the report: FILE, or ROOT/corpus/report.html")
 
 
 def run(options: argparse.Namespace) -> int:
     root = root_of(options.root)
+    if options.html is not None:
+        print(f"report: {write_report(root, options.html or None)}")
+        return 0
     facts = facts_of(root)
     print(json.dumps(facts, indent=2, ensure_ascii=False) if options.json else "\n".join(told(root, facts)))
     return 0

@@ -116,7 +116,8 @@ class Progress:
 
     def _follow(self) -> None:
         if self.quiet:
-            self._stop.wait()
+            while not self._stop.wait(INTERVAL_S):
+                self.read()  # run.json wants the time of each stage
             self.read()
         elif self._console.is_terminal:
             with Live(console=self._console, auto_refresh=False) as live:
