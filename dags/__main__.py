@@ -28,6 +28,7 @@ COMMANDS = {
     "inspect": Command("dags.inspect", "what a corpus holds and what was thrown away"),
     "why": Command("dags.why", "what became of a URL"),
     "verify": Command("dags.verify", "recompute every hash and count of the manifest"),
+    "remove": Command("dags.remove", "take documents out of a finished corpus"),
     "try": Command("dags.try_page", "one page through extraction and rules"),
 }
 

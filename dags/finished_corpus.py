@@ -6,19 +6,29 @@ from collections.abc import Iterator
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from dags.report.outside_text import cut, harmless
 from pipeline import storage
 from pipeline.manifest import SCHEMA
+from pipeline.removal import plan_path
 from pipeline.schema import PipelineError
 from pipeline.shards import read_batches
 
 
-def root_of(path: str) -> str:
-    """ROOT of what a person named: ROOT itself or ROOT/corpus.  Raises PipelineError if there is no finished corpus."""
+def root_of(path: str, *, stopped_removal: bool = False) -> str:
+    """ROOT of what a person named: ROOT itself or ROOT/corpus.  Raises PipelineError if there is no finished corpus.
+
+    `stopped_removal`: one that a removal was taking documents out of when it was stopped will do.
+    """
     path = path.rstrip("/") or path
     for root in (path, os.path.dirname(path) or "."):
         if storage.exists(storage.join(root, "corpus", "manifest.json")):
             return root
+        if storage.exists(plan_path(root)):
+            if stopped_removal:
+                return root
+            raise PipelineError(f"{root}: a removal was stopped here. Run `webtext remove` again to end it.")
     if storage.exists(storage.join(path, "config.json")):
         raise PipelineError(f"{path} holds a corpus that is not finished. Run the `webtext corpus` command that began it again.")
     raise PipelineError(f"{path} holds no corpus: there is no corpus/manifest.json. Name the --output of `webtext corpus`.")
@@ -65,9 +75,26 @@ def corpus_batches(root: str, manifest: dict[str, Any], *, columns: list[str]) -
             yield shard["path"], batch
 
 
-def ledger_batches(root: str, manifest: dict[str, Any]) -> Iterator[pa.RecordBatch]:
+def ledger_batches(root: str, manifest: dict[str, Any], *, stage: str = "") -> Iterator[pa.RecordBatch]:
+    """Record batches of the ledger, or of what one stage wrote of it."""
     for file in manifest["ledger"]:
-        yield from read_batches(storage.join(root, *file["path"].split("/")))
+        if file["path"].startswith(f"ledger/{stage}"):
+            yield from read_batches(storage.join(root, *file["path"].split("/")))
+
+
+def urls_of(ids: set[str], *, root: str, manifest: dict[str, Any]) -> dict[str, str]:
+    """The URLs of documents that are in the corpus, by id."""
+    wanted = pa.array(sorted(ids), pa.string())
+    found: dict[str, str] = {}
+    for _, batch in corpus_batches(root, manifest, columns=["id", "url"]) if ids else ():
+        rows = batch.filter(pc.is_in(batch.column("id"), value_set=wanted))
+        found.update(zip(rows.column("id").to_pylist(), rows.column("url").to_pylist(), strict=True))
+    return found
+
+
+def one_line(text: str, *, characters: int = 200) -> str:
+    """Text from outside as a terminal may show it: no control characters, none that reorder or hide others, not without end."""
+    return harmless(cut(text, characters=characters))
 
 
 def funnel_lines(manifest: dict[str, Any], *, reasons: int = 4) -> list[str]:

@@ -11,6 +11,7 @@ from pipeline.dump import SubmissionDrop
 from pipeline.fetch.reasons import FetchDrop
 from pipeline.link_rules import LinkDrop
 from pipeline.pages import ReplayDrop
+from pipeline.removal import RemovalDrop
 from pipeline.response import PageDrop
 
 REASONS: dict[str, tuple[type[StrEnum], ...]] = {
@@ -19,6 +20,7 @@ REASONS: dict[str, tuple[type[StrEnum], ...]] = {
     "pages": (ReplayDrop, FetchDrop, LinkDrop),
     "documents": (FetchDrop, PageDrop, DocumentDrop),
     "duplicates": (DuplicateDrop,),
+    "corpus": (RemovalDrop,),
 }
 
 

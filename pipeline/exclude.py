@@ -8,7 +8,7 @@
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import astuple, dataclass
 from functools import cached_property
 
@@ -56,6 +56,7 @@ class Exclusions:
 
 
 NO_EXCLUSIONS = Exclusions()
+REMOVALS = "# Taken out by `webtext remove`.  Later builds of this corpus leave out what stands here.\n"
 
 
 def parents(host: str) -> Iterator[str]:
@@ -96,6 +97,15 @@ def read_removals(root: str) -> Exclusions:
     """What was taken out of the corpus under ROOT."""
     path = removals_path(root)
     return read_exclusions(path) if storage.exists(path) else NO_EXCLUSIONS
+
+
+def removal_list(text: str, notes: Mapping[str, str]) -> str:
+    """A removal list with the entries of `notes` added, each with its note, one line; those that are there keep their lines."""
+    known = exclusions(text.splitlines(), name="exclude.txt")
+    there = {*known.domains, *known.keys, *known.ids}
+    head = text if not text or text.endswith("\n") else f"{text}\n"
+    lines = [f"{entry}  # {note}".rstrip("# ") for entry, note in notes.items() if entry not in there]
+    return (head or REMOVALS) + "".join(f"{line}\n" for line in lines)
 
 
 def _entry(entry: str, *, where: str) -> tuple[str, str]:

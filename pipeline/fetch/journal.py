@@ -62,7 +62,7 @@ def entries_in(path: str, *, archive: str) -> tuple[list[Entry], int]:
         if kind == "response":
             places[record.headers.get("warc-record-id", "")] = (record.offset, record.length, record.digest)
         elif kind == "metadata":
-            verdict = _verdict(record.head)
+            verdict = verdict_in(record.head)
             if verdict is not None:
                 offset, length, digest = places.get(verdict["response"] or "", (0, 0, ""))
                 outcome = [verdict[name] for name in ("id", "reason", "detail", "final_url", "fetched_utc")]
@@ -71,7 +71,8 @@ def entries_in(path: str, *, archive: str) -> tuple[list[Entry], int]:
     return found, end
 
 
-def _verdict(block: bytes) -> dict[str, Any] | None:
+def verdict_in(block: bytes) -> dict[str, Any] | None:
+    """What a metadata record of ours says of a link; None if it is another's."""
     try:
         verdict = orjson.loads(block.removesuffix(b"\r\n\r\n"))
     except orjson.JSONDecodeError:
@@ -109,15 +110,7 @@ class Journal:
         self._offsets.append(np.array(offsets, dtype=np.uint32))
 
     def _lines(self, name: str) -> Iterator[tuple[int, Entry]]:
-        path = storage.join(self._folder, name)
-        if not _is_whole(path + JOURNAL):
-            rebuild(path)
-        offset = 0
-        with storage.open_read(path + JOURNAL) as file:
-            for line in file:
-                if entry := entry_of(line, archive=name):
-                    yield offset, entry
-                offset += len(line)
+        return journal_lines(storage.join(self._folder, name))
 
     def find(self, ids: Iterable[str], *, and_of_shard: int | None = None) -> dict[str, Entry]:
         """The newest entry of each link that has one.  `and_of_shard`: also in segments that this shard has closed since.
@@ -166,6 +159,18 @@ class Journal:
             if file is not None:
                 file.close()
         return found
+
+
+def journal_lines(path: str) -> Iterator[tuple[int, Entry]]:
+    """Place and entry of every line in the journal of a closed segment; one that is not whole is made again."""
+    if not _is_whole(path + JOURNAL):
+        rebuild(path)
+    offset = 0
+    with storage.open_read(path + JOURNAL) as file:
+        for line in file:
+            if entry := entry_of(line, archive=os.path.basename(path)):
+                yield offset, entry
+            offset += len(line)
 
 
 def _is_whole(path: str) -> bool:

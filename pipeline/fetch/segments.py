@@ -13,15 +13,16 @@ import tempfile
 import threading
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import orjson
 
 from pipeline import storage
+from pipeline.archive import Record, records
 from pipeline.fetch.deadline import Stopped
-from pipeline.fetch.journal import CLOSED, JOURNAL, OPEN, WARC, Entry, entries_in
+from pipeline.fetch.journal import CLOSED, JOURNAL, OPEN, WARC, Entry, entries_in, rebuild
 from pipeline.fetch.message import header_values
 from pipeline.fetch.reasons import FetchDrop
 from pipeline.fetch.transport import Exchange
@@ -256,3 +257,36 @@ def repair(folder: str) -> list[str]:
                 os.remove(os.path.join(folder, name + JOURNAL))
                 path.unlink()
     return closed
+
+
+def clean(path: str, *, is_named: Callable[[str], bool]) -> int:
+    """Takes every link out of a closed segment of which a URL is named: all that was exchanged for it, and its line.
+
+    The other records keep their bytes, not their places: page shards that point into the segment must be made again.  Returns
+    how many exchanges are gone.
+    """
+    kept: list[Record] = []
+    gone = 0
+    group: list[Record] = []  # what was exchanged for one link; its metadata record comes last
+    for record in records(path):
+        group.append(record)
+        if record.headers.get("warc-type") == "metadata":
+            if any(is_named(part.target) for part in group):
+                gone += responses(group)
+            else:
+                kept += group
+            group = []
+        elif record.headers.get("warc-type") == "warcinfo":
+            kept.append(group.pop())
+    rest = [part for part in group if not is_named(part.target)]  # exchanged for links that have come to nothing yet
+    gone += responses(group) - responses(rest)
+    storage.remove([path + JOURNAL])  # without one a segment's journal is made again, whatever happens now
+    with storage.open_read(path) as source, storage.publish(path) as target:
+        for record in [*kept, *rest]:
+            target.write(storage.read_range(source, offset=record.offset, length=record.length))
+    rebuild(path)
+    return gone
+
+
+def responses(group: Sequence[Record]) -> int:
+    return sum(record.headers.get("warc-type") == "response" for record in group)

@@ -115,6 +115,7 @@ def _die_while_writing(name: str, *, after: int = 0, in_place: bool = False) -> 
 for name, path, after in (
     ("die-in-a-shard", os.path.join("corpus", "data"), 0), ("die-in-a-late-shard", os.path.join("corpus", "data"), 4),
     ("die-in-the-manifest", "manifest.json", 0), ("die-in-the-card", "README.md", 0), ("die-in-a-ledger", "ledger", 3),
+    ("die-in-a-removal", "ledger", 1),
 ):  # fmt: skip
     SHIMS[name] = functools.partial(_die_while_writing, path, after=after)
 
