@@ -14,10 +14,12 @@ from typing import Any
 
 import apache_beam as beam
 
+from dags.engines import LOCAL, check_engine, engine_of, shards_at_once
 from dags.finished_corpus import funnel_lines, manifest_of, root_of
 from dags.progress import Progress
 from dags.report.writing import write_report
 from dags.running import (
+    new_pipeline,
     output_directory,
     pipeline_options,
     recorded_configuration,
@@ -48,7 +50,7 @@ __all__ = ["ERRORS", "add_arguments", "corpus_dag", "parse", "run"]
 
 def corpus_dag(root: beam.Pipeline, config: CorpusConfig, options: RunOptions) -> beam.PCollection:
     """The whole way: submissions -> links -> pages -> documents -> verdicts -> shards -> manifest."""
-    where: dict[str, Any] = {"root": options.output, "journal": options.journal}
+    where: dict[str, Any] = {"root": options.output, "journal": options.workers_journal}
     spread: dict[str, Any] = {"across": options.workers, **where}
     links_config = link_config(config, options)
     text = ExtractConfig(config.extractor, config.language, config.rules)
@@ -75,7 +77,9 @@ def corpus_dag(root: beam.Pipeline, config: CorpusConfig, options: RunOptions) -
 
 def run(options: argparse.Namespace) -> int:
     root = options.output.rstrip("/") or options.output
-    config, run_options = settled(options, root)
+    beam_options = pipeline_options(options.beam)
+    check_engine(beam_options, output=root, inputs=[*options.submissions, *(options.archive or []), *options.against])
+    config, run_options = settled(options, root, engine=engine_of(beam_options))
     if options.dry_run:
         print("\n".join(plan_lines(config, run_options)))
         return 0
@@ -89,10 +93,13 @@ def run(options: argparse.Namespace) -> int:
             read_listings(options, root)
         storage.remove([run_options.journal])
         progress = Progress(run_options.journal, quiet=options.quiet)
-        pipeline = beam.Pipeline(options=pipeline_options(options.beam))
+        pipeline = new_pipeline(beam_options)
         corpus_dag(pipeline, config, run_options)
         with progress.shown():
-            run_pipeline(pipeline)
+            has_run = run_pipeline(pipeline)
+    if not has_run:
+        print("the job was translated, as Beam's options ask; nothing was built")
+        return 0
     manifest = manifest_of(root)
     record_run(root, manifest, progress, seconds=time.monotonic() - started, workers=run_options.workers)
     print("\n".join(funnel_lines(manifest)))
@@ -130,10 +137,11 @@ def chosen(options: argparse.Namespace) -> CorpusConfig:
         **{name: getattr(options, name) for name in CONFIGURED},
         allow_private=tuple(sorted(options.allow_private)),
         source="crawl" if options.archive is None else "archive",
+        contact=options.contact or None,
     )
 
 
-def settled(options: argparse.Namespace, root: str) -> tuple[CorpusConfig, RunOptions]:
+def settled(options: argparse.Namespace, root: str, *, engine: str) -> tuple[CorpusConfig, RunOptions]:
     """The choices of a command line, checked; files that are named are there.  Raises PipelineError."""
     config = replace(
         chosen(options),
@@ -149,7 +157,8 @@ def settled(options: argparse.Namespace, root: str) -> tuple[CorpusConfig, RunOp
         archives=None if options.archive is None else storage.expand(options.archive, what="archive"),
         contact=options.contact or "",
         retry_failed=options.retry_failed,
-        workers=options.workers or os.cpu_count() or 1,
+        workers=options.workers or shards_at_once(engine, processors=os.cpu_count()),
+        here=engine == LOCAL,
         exclude=options.exclude,
         against=tuple(map(root_of, options.against)),
         allow_truncated=options.allow_truncated,

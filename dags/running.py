@@ -8,29 +8,38 @@ import os
 import re
 import signal
 import sys
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from types import FrameType
 from typing import Any, NoReturn
 
 import apache_beam as beam
-from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
+from apache_beam.io.filesystems import FileSystems
+from apache_beam.options.pipeline_options import DebugOptions, GoogleCloudOptions, PipelineOptions, SetupOptions, StandardOptions
+from apache_beam.runners.runner import PipelineResult
 
+from dags.engines import LOCAL, check_graph, console_url, engine_named, engine_of, is_translation
 from pipeline import storage
 from pipeline.fetch.crawl import progress_line, stop_crawl
 from pipeline.schema import PipelineError
 
 DRAIN_S = 8.0  # for a crawl that is stopped; the whole command has 10
+CANCEL_S = 5.0  # for an engine elsewhere to take note
 STOPPED = {signal.SIGINT: 130, signal.SIGTERM: 143}
 
 
 @contextlib.contextmanager
 def output_directory(root: str) -> Iterator[None]:
     """Holds ROOT for this process alone; what a killed run left half written is gone.  Raises PipelineError if it is taken."""
-    storage.make_folder(root)
     if not storage.is_local(root):
-        yield
+        from pipeline.objects.lock import held
+
+        with held(root):
+            storage.collect_temporaries(root)
+            yield
         return
+    storage.make_folder(root)
     path = storage.join(root, ".lock")
     try:
         lock = open(path, "w")  # noqa: SIM115 - held until the block ends
@@ -80,7 +89,7 @@ def stopping_cleanly(command: str) -> Iterator[None]:
         latest = time.monotonic() + DRAIN_S
         while progress_line() and time.monotonic() < latest:
             time.sleep(0.1)
-        sys.stderr.write(f"\nwebtext {command}: stopped; run the same command again to go on\n")
+        sys.stderr.write(f"\nwebtext {command}: {cancel_job()}; run the same command again to go on\n")
         sys.stderr.flush()
         for child in _children():
             with contextlib.suppress(ProcessLookupError):
@@ -105,38 +114,114 @@ def _children() -> list[int]:
 
 
 def pipeline_options(arguments: Sequence[str]) -> PipelineOptions:
-    """Beam's options.  The local default is FnApiRunner in memory: bare DirectRunner tries to download another engine."""
-    options = PipelineOptions(list(arguments), save_main_session=False)
-    if options.view_as(StandardOptions).runner is None:
-        options.view_as(StandardOptions).runner = "FnApiRunner"
+    """Beam's options, settled; paths are looked at with them from here on.  Without --runner the engine is this machine."""
+    options = PipelineOptions(list(arguments))
+    standard, debug = options.view_as(StandardOptions), options.view_as(DebugOptions)
+    standard.runner = engine_named(standard.runner)
+    options.view_as(SetupOptions).save_main_session = False  # nothing of ours lives in __main__
+    if standard.runner == "DataflowRunner" and debug.number_of_worker_harness_threads is None:
+        debug.number_of_worker_harness_threads = 1  # one shard at a time in each process: memory is bounded by a shard
+    FileSystems.set_options(options)
     return options
 
 
-def run_pipeline(pipeline: beam.Pipeline) -> None:
-    """Runs it to its end.  What a person can mend comes out as PipelineError whatever the runner wrapped it in."""
-    logging.getLogger("apache_beam").setLevel(logging.CRITICAL)  # it logs the traceback of every error that it also raises
+def new_pipeline(options: PipelineOptions) -> beam.Pipeline:
+    """Raises PipelineError for options that Beam finds at odds with each other."""
     try:
+        return beam.Pipeline(options=options)
+    except ValueError as error:
+        raise PipelineError(f"Beam's options: {' '.join(str(error).split())}") from error
+
+
+_job: list[PipelineResult] = []  # that runs elsewhere while this process waits for it
+
+
+def run_pipeline(pipeline: beam.Pipeline) -> bool:
+    """Runs it to its end; False if it was only translated.  What a person can mend comes out as PipelineError from any engine."""
+    logging.getLogger("apache_beam").setLevel(logging.CRITICAL)  # it logs the traceback of every error that it also raises
+    logging.getLogger().addFilter(_nothing)  # and so does its client of a job service, without a logger of its own
+    engine = engine_of(pipeline._options)  # before Beam forgets it
+    try:
+        if engine == "DataflowRunner":
+            check_graph(pipeline)
         result = pipeline.run()
-        if result is not None:
-            result.wait_until_finish()
+        if engine == "DataflowRunner" and is_translation(pipeline._options):
+            return False
+        if engine != LOCAL:
+            _job.append(result)
+        if engine == "DataflowRunner":
+            tell_job(result, pipeline._options)
+        result.wait_until_finish()
     except PipelineError as error:
         raise type(error)(sentence(str(error))) from error
     except Exception as error:
         if message := mendable(str(error)):
             raise PipelineError(sentence(message)) from error
         raise
+    finally:
+        _job.clear()
+    return True
+
+
+def tell_job(result: PipelineResult, options: PipelineOptions) -> None:
+    """Where a job on Dataflow can be watched."""
+    job_id = result.job_id()  # type: ignore[attr-defined]  # of Dataflow's result
+    print(f"job: {console_url(options.view_as(GoogleCloudOptions), job_id)}", file=sys.stderr)
+
+
+def cancel_job() -> str:
+    """Asks the engine to end the job that runs elsewhere, if one does; what is to be said of it."""
+    if not _job:
+        return "stopped"
+    asked = threading.Thread(target=_job[0].cancel, daemon=True)
+    asked.start()
+    asked.join(CANCEL_S)
+    return "stopped, but the engine did not confirm that the job is: look there first" if asked.is_alive() else "job cancelled"
+
+
+def _nothing(_record: logging.LogRecord) -> bool:
+    return False
 
 
 # How an error stands at the end of the traceback text that a runner with other processes raises.
 RAISED = re.compile(r"(pipeline(?:\.\w+)+)\.(\w+): (.+)")
 
+# What engines say of workers that a person can mend.
+WORKERS = (
+    (
+        re.compile(r"No module named '(?:pipeline|tokenizer)'"),
+        "a worker has no webtext. Build its image with our Dockerfile, or install the same wheel there.",
+    ),
+    (
+        re.compile(r"Can't get attribute '\w+' on <module '(?:pipeline|tokenizer)\b|No module named '(?:pipeline|tokenizer)\."),
+        "a worker runs another webtext than the one that submitted this job. Build its image, or its environment, from the same "
+        "checkout.",
+    ),
+    (
+        re.compile(r"Channel closed prematurely|SDK (?:harness|worker).* (?:disconnected|exited)|lost contact with the service"),
+        "a worker ended in the middle of its work: it was killed, or ran out of memory. Run the same command again; it goes on "
+        "from the shards that are finished.",
+    ),
+    (
+        re.compile(r"StartWorker.*status = StatusCode\.UNAVAILABLE", re.DOTALL),
+        "no worker pool answers at the address of --environment_config, as the job server sees it. Start it, or mend that.",
+    ),
+    (
+        re.compile(r"FileNotFoundError: \[Errno 2\] No such file or directory: '(?P<path>[^']+)'"),
+        "a worker does not see {path}. Workers and this machine must share it: gs://, s3://, or a folder mounted at one path.",
+    ),
+)
+
 
 def mendable(traceback: str) -> str | None:
-    """The message of the last PipelineError in a traceback's text."""
+    """The message of the last PipelineError in a traceback's text, or what it says of the workers."""
     for module, name, message in reversed(RAISED.findall(traceback)):
         kind = getattr(sys.modules.get(module), name, None)
         if isinstance(kind, type) and issubclass(kind, PipelineError):
             return message
+    for pattern, message in WORKERS:
+        if found := pattern.search(traceback):
+            return message.format(**found.groupdict())
     return None
 
 

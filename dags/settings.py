@@ -38,6 +38,7 @@ class CorpusConfig:
     against: tuple[str, ...] = ()  # SHA-256 of the manifests of older corpora, oldest first
     source: str = "archive"  # or crawl
     robots_tokens: tuple[str, ...] = OPT_OUT_TOKENS  # of a crawl
+    contact: str | None = None  # whom the dataset card names for those who ask to be left out
 
     def __post_init__(self) -> None:
         if self.min_karma < 0:
@@ -53,8 +54,8 @@ class CorpusConfig:
         return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
 
     def differences(self, other: dict[str, Any]) -> list[str]:
-        """What `other` (of a file) has otherwise, a phrase each.  What was removed since makes no other configuration."""
-        mine = {name: value for name, value in self.as_json().items() if name != "removed"}
+        """What `other` (of a file) has otherwise, a phrase each.  Whom to ask and what was removed since may differ."""
+        mine = {name: value for name, value in self.as_json().items() if name not in ("removed", "contact")}
         return [f"{name} {other.get(name)!r}, now {mine[name]!r}" for name in mine if other.get(name) != mine[name]]
 
 
@@ -71,6 +72,7 @@ class RunOptions:
     contact: str = ""
     retry_failed: bool = False
     workers: int = 1
+    here: bool = True  # the engine is this machine
     exclude: str | None = None
     against: tuple[str, ...] = ()
     allow_truncated: bool = False
@@ -78,10 +80,15 @@ class RunOptions:
 
     @property
     def journal(self) -> str:
-        """Where workers on this machine note each shard they finish: a local file, wherever the corpus lies."""
+        """Where each shard that is finished is noted: a local file, wherever the corpus lies."""
         if storage.is_local(self.output):
             return storage.join(self.output, ".journal")
         return os.path.join(tempfile.gettempdir(), f"webtext-{hashlib.sha256(self.output.encode()).hexdigest()[:16]}.journal")
+
+    @property
+    def workers_journal(self) -> str | None:
+        """The same as workers are told it: not those of another machine, which do not see it."""
+        return self.journal if self.here or storage.is_local(self.output) else None
 
 
 def day(text: str) -> str:
@@ -112,7 +119,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     sources.add_argument("--search", metavar="QUERY", help="also read what this search finds in them")
     sources.add_argument("--limit", type=positive, metavar="N", help="posts a listing; Reddit serves about 1,000 at most")
     sources.add_argument("--archive", nargs="+", metavar="GLOB", help="replay pages from WARC files, without network")
-    sources.add_argument("--contact", metavar="ADDRESS", help="for a live crawl: who servers may write to")
+    sources.add_argument("--contact", metavar="ADDRESS", help="who servers and authors may write to; needed for a live crawl")
     sources.add_argument(
         "--robots-tokens", type=names, default=OPT_OUT_TOKENS, metavar="A,B",
         help=f"a robots.txt that shuts these out asks for no training; default {','.join(OPT_OUT_TOKENS)}",
@@ -162,12 +169,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     output.add_argument("--dry-run", action="store_true", help="say what would be read and built, and stop")
 
 
+ENGINES_HELP = """\
+engines, chosen with --runner:
+  FnApiRunner      this machine, in memory; the default
+  DataflowRunner   Google's service. Also needs --project, --region, --temp_location gs://BUCKET/tmp and
+                   --sdk_container_image IMAGE, which holds webtext; every path is gs://. The bill is bounded by
+                   --max_num_workers N --machine_type TYPE
+  PortableRunner   a job server, such as Flink's: --job_endpoint HOST:PORT, and --environment_type EXTERNAL
+                   --environment_config HOST:PORT of a worker pool that holds webtext
+
+Any other option of Beam may follow. docs/engines.md has a first run on each, what it costs, and the image."""
+
+
 def parse_with_beam(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> argparse.Namespace:
     """The options of `parser`; `beam` holds the others if Beam knows them all, else it is wrong use."""
-    parser.epilog = "Any option of Beam may follow, such as --runner=DataflowRunner; the default runner is FnApiRunner."
+    parser.epilog = ENGINES_HELP
     options, rest = parser.parse_known_args(arguments)
     if unknown := unknown_to_beam(rest):
         parser.error(f"unrecognized arguments: {' '.join(unknown)}")
+    if problem := unknown_engine(rest):
+        parser.error(problem)
     options.beam = rest
     return options
 
@@ -182,6 +203,21 @@ def unknown_to_beam(arguments: Sequence[str]) -> list[str]:
     for options in PipelineOptions.__subclasses__():
         options._add_argparse_args(parser)
     return parser.parse_known_args(list(arguments))[1]
+
+
+def unknown_engine(arguments: Sequence[str]) -> str | None:
+    """What is wrong with --runner."""
+    if not arguments:
+        return None
+    from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
+
+    from dags.engines import engine_named
+
+    try:
+        engine_named(PipelineOptions(list(arguments)).view_as(StandardOptions).runner)
+    except PipelineError as error:
+        return str(error)
+    return None
 
 
 def digest_of_file(path: str | None) -> str | None:
