@@ -76,7 +76,7 @@ def run(options: argparse.Namespace) -> int:
         key=options.id,
     )
     files = storage.expand(options.input, what="input")
-    journal = storage.join(root, ".journal")
+    journal = storage.journal_of(root)
     with output_directory(root), stopping_cleanly("dedup"):
         storage.remove([journal])
         pipeline = beam.Pipeline(options=pipeline_options(options.beam))

@@ -41,10 +41,11 @@ def run(options: argparse.Namespace) -> int:
     root, data = root_and_data(options.corpus)
     vocab = options.vocab or storage.join(root, "vocab")
     output = options.output or storage.join(root, "tokens")
-    tokenizer = Tokenizer.load(vocab)
+    with storage.folder_to_read(vocab) as folder:
+        tokenizer = Tokenizer.load(folder)
     shards = corpus_shards(data)
     with output_directory(output), stopping_cleanly("tokens"):
-        journal = storage.join(output, ".journal")
+        journal = storage.journal_of(output)
         storage.remove([journal])
         progress = Progress(journal, quiet=options.quiet)
         pipeline = beam.Pipeline(options=pipeline_options(options.beam))

@@ -65,7 +65,7 @@ def run(options: argparse.Namespace) -> int:
     beside = Tokenizer.load(options.beside) if options.beside else None
     shards = corpus_shards(data, ["train"])
     with output_directory(output), stopping_cleanly("vocab"):
-        journal = storage.join(output, ".journal")
+        journal = storage.journal_of(output)
         storage.remove([journal])
         pipeline = beam.Pipeline(options=pipeline_options(options.beam))
         across = options.workers or os.cpu_count() or 1
@@ -82,7 +82,8 @@ def run(options: argparse.Namespace) -> int:
             warnings.simplefilter("ignore", SmallTextWarning)  # said below
             progress = None if options.quiet else MergeProgress()
             tokenizer = train_from_counts(words, vocab_size=options.size, progress=progress)
-        tokenizer.save(output)
+        with storage.folder_to_write(output) as folder:
+            tokenizer.save(folder)
     print(f"text      {text_bytes:>16,} bytes of the train split")
     print(f"words     {len(words.counts):>16,} distinct, {int(words.counts.sum()):,} in all")
     print(f"vocab     {tokenizer.n_vocab:>16,}  {tokenizer.fingerprint[:12]}")

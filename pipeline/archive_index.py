@@ -207,7 +207,7 @@ class IndexArchives(beam.PTransform):
 
 
 class ArchiveIndex:
-    """Looks canonical keys up.  Partitions are mapped when first needed; in memory: 8 bytes a response."""
+    """Looks canonical keys up.  Partitions are mapped when first needed, those of an object store from a copy on local disk."""
 
     def __init__(self, shards: Sequence[Shard]) -> None:
         self._shards = sorted(shards, key=lambda shard: shard.number)
@@ -218,7 +218,8 @@ class ArchiveIndex:
         wanted = key_hash(key)
         number = wanted >> (64 - (len(self._shards).bit_length() - 1)) if len(self._shards) > 1 else 0
         if number not in self._open:
-            table = read_table(self._shards[number].path)
+            shard = self._shards[number]
+            table = read_table(storage.local_copy(shard.path, digest=shard.digest))
             self._open[number] = (table.column("hash").to_numpy(), table)
         hashes, table = self._open[number]
         start = int(np.searchsorted(hashes, np.uint64(wanted), "left"))

@@ -11,6 +11,7 @@ import io
 import os
 import posixpath
 import re
+import shutil
 import tempfile
 import uuid
 from collections.abc import Iterator, Sequence
@@ -198,6 +199,58 @@ def write_text(path: str, text: str) -> None:
 def read_text(path: str) -> str:
     with open_read(path) as file:
         return file.read().decode()
+
+
+@functools.lru_cache(maxsize=1)
+def _copies() -> tempfile.TemporaryDirectory:
+    return tempfile.TemporaryDirectory(prefix="webtext-copies-")  # goes when the process ends
+
+
+def local_copy(path: str, *, digest: str) -> str:
+    """A file that is read here and there, on a local disk, to be memory-mapped: itself where it is local.
+
+    `digest`: of its content; a copy is made once a process, and not again for the same content.
+    """
+    if is_local(path):
+        return path
+    copy = os.path.join(_copies().name, digest)
+    if not os.path.exists(copy):
+        with open_read(path) as source, publish(copy) as file:
+            shutil.copyfileobj(source, file, CHUNK)
+    return copy
+
+
+@contextmanager
+def folder_to_read(folder: str) -> Iterator[str]:
+    """A local folder with the files of `folder`, for libraries that read local files alone: itself where it is local."""
+    if is_local(folder):
+        yield folder
+        return
+    with tempfile.TemporaryDirectory(prefix="webtext-") as local:
+        for path in matching(join(folder, "*")):
+            with open_read(path) as source, open(os.path.join(local, posixpath.basename(path)), "wb") as copy:
+                shutil.copyfileobj(source, copy, CHUNK)
+        yield local
+
+
+@contextmanager
+def folder_to_write(folder: str) -> Iterator[str]:
+    """A local folder whose files are in `folder` when the block has ended well: itself where it is local."""
+    if is_local(folder):
+        yield folder
+        return
+    with tempfile.TemporaryDirectory(prefix="webtext-") as local:
+        yield local
+        for name in sorted(os.listdir(local)):
+            with open(os.path.join(local, name), "rb") as source, publish(join(folder, name)) as file:
+                shutil.copyfileobj(source, file, CHUNK)
+
+
+def journal_of(root: str) -> str:
+    """Where workers on this machine note each shard they finish: a local file, wherever ROOT lies."""
+    if is_local(root):
+        return join(root, ".journal")
+    return os.path.join(tempfile.gettempdir(), f"webtext-{hashlib.sha256(root.encode()).hexdigest()[:16]}.journal")
 
 
 def input_digest(path: str) -> str:

@@ -66,9 +66,11 @@ def store_of(path: str) -> tuple[Store, str]:
     scheme, bucket, name = split(path)
     options = _options()
     known = _stores.__dict__.setdefault("known", {})
-    if (scheme, bucket, id(options)) not in known:
-        known[scheme, bucket, id(options)] = _opened(scheme, bucket, options)
-    return known[scheme, bucket, id(options)], name
+    store, made_with = known.get((scheme, bucket), (None, None))
+    if store is None or made_with is not options:
+        store = _opened(scheme, bucket, options)
+        known[scheme, bucket] = store, options
+    return store, name
 
 
 def is_known(path: str) -> bool:
@@ -76,7 +78,7 @@ def is_known(path: str) -> bool:
 
 
 def _options() -> Any:
-    """Of the pipeline that runs in this process, such as --s3_endpoint_url; None before there is one."""
+    """Of the pipeline that this process belongs to, such as --s3_endpoint_url; None before there is one."""
     from apache_beam.io.filesystems import FileSystems
 
     return FileSystems._pipeline_options

@@ -111,6 +111,25 @@ def test_a_shard_is_finished_on_an_object_store_too(bucket: str) -> None:
     assert finished(path, "m") is None
 
 
+def test_a_copy_to_be_mapped_is_made_once(bucket: str, tmp_path: Path) -> None:
+    storage.write_text(f"{bucket}/index", "rows")
+    copy = Path(storage.local_copy(f"{bucket}/index", digest=f"{bucket[:2]}-d1"))
+    assert copy.read_text() == "rows"
+    storage.remove([f"{bucket}/index"])
+    assert storage.local_copy(f"{bucket}/index", digest=f"{bucket[:2]}-d1") == str(copy)
+    (tmp_path / "local").write_text("rows")
+    assert storage.local_copy(str(tmp_path / "local"), digest="d1") == str(tmp_path / "local")
+
+
+def test_folders_of_libraries_that_know_local_files_alone(bucket: str) -> None:
+    with storage.folder_to_write(f"{bucket}/vocab") as folder:
+        Path(folder, "b.txt").write_text("b")
+        Path(folder, "a.json").write_text("{}")
+    assert storage.matching(f"{bucket}/vocab/*") == [f"{bucket}/vocab/a.json", f"{bucket}/vocab/b.txt"]
+    with storage.folder_to_read(f"{bucket}/vocab") as folder:
+        assert sorted(os.listdir(folder)) == ["a.json", "b.txt"]
+
+
 # ---- how much is fetched ----
 
 
