@@ -24,7 +24,13 @@
     target.scrollIntoView({ block: "center" });
   };
   addEventListener("hashchange", open);
-  document.addEventListener("click", (event) => { if (event.target instanceof Element && event.target.closest("a[href='" + CSS.escape(location.hash) + "']")) open(); });
+  document.addEventListener("click", (event) => {
+    const link = event.target instanceof Element && event.target.closest('a[href^="#cluster-"]');
+    if (!link) return;
+    event.preventDefault();
+    location.hash = link.hash; // nothing happens if it is there already, and then it may have been closed
+    open();
+  });
   open();
 
   // ---- the sample: search, filter, sort, a page at a time ----
