@@ -54,7 +54,7 @@ FIELDS = {
 
 def size_category(rows: int) -> str:
     """The hub's name for a number of rows."""
-    names = ["n<1K", "1K<n<10K", "10K<n<100K", "100K<n<1M", "1M<n<10M", "10M<n<100M", "100M<n<1B"]
+    names = ["n<1K", "1K<n<10K", "10K<n<100K", "100K<n<1M", "1M<n<10M", "10M<n<100M", "100M<n<1B", "1B<n<10B", "10B<n<100B"]
     return names[min(max(len(str(rows)) - 3, 0), len(names) - 1)]
 
 
