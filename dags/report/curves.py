@@ -61,7 +61,7 @@ def periods(months: Mapping[str, int]) -> Chart:
         years[month.partition("-")[0]] = years.get(month.partition("-")[0], 0) + count
     shown, unit = (years, "year") if len(years) > 2 else (months, "month")
     bins = sorted(shown.items())[-PERIODS:]
-    said = f"From {min(months)} to {max(months)}." if months else ""
+    said = f"From {min(months)} to {max(months)}." if len(months) > 1 else f"All in {min(months, default='-')}."
     return histogram(bins, title="When they were submitted", sentence=said, unit=unit)
 
 

@@ -38,7 +38,7 @@ def kept_row(row: Kept, told: set[str]) -> Row:
     folded = f"with {plural(row.cluster_size - 1, 'duplicate')}" if row.cluster_size > 1 else ""
     return Row(
         "corpus", "", row.title, cut(row.url, characters=160), link_target(row.url), row.domain, row.karma, row.words,
-        row.language,
+        cut(row.language, characters=12),
         folded, row.excerpt, row.id if row.id in told else "",
     )  # fmt: skip
 

@@ -2,10 +2,12 @@
 
 import io
 import json
+import time
 from pathlib import Path
 
 import pytest
 
+from dags import progress as progress_module
 from dags.progress import Progress, StageProgress
 from pipeline.schema import Shard
 from pipeline.shards import note
@@ -77,3 +79,18 @@ def test_quiet_says_nothing_and_counts(journal: Path) -> None:
     times = progress.times()["documents"]
     assert (times["shards"], times["kept"], times["dropped"]) == (1, 10, 3)
     assert times["seconds"] >= 0
+
+
+def test_quiet_times_each_stage(journal: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """run.json, and with it the report, would else give the whole run to the first stage."""
+    monkeypatch.setattr(progress_module, "INTERVAL_S", 0.001)
+    progress = Progress(str(journal), quiet=True)
+    deadline = time.monotonic() + 10
+    with progress.shown():
+        note(str(journal), shard(0, stage="links", of=1))
+        while "links" not in progress.stages and time.monotonic() < deadline:
+            pass
+        note(str(journal), shard(0, of=1))
+    first, second = progress.stages["links"], progress.stages["documents"]
+    assert second.started == first.last
+    assert second.last > second.started
