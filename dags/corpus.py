@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from types import ModuleType
 from typing import Any
 
 import apache_beam as beam
@@ -17,7 +18,6 @@ import apache_beam as beam
 from dags.engines import LOCAL, check_engine, engine_of, shards_at_once
 from dags.finished_corpus import funnel_lines, manifest_of, root_of
 from dags.progress import Progress
-from dags.report.writing import write_report
 from dags.running import (
     new_pipeline,
     output_directory,
@@ -38,9 +38,7 @@ from pipeline.fetch.config import FetchConfig
 from pipeline.links import LinkConfig, SelectLinks
 from pipeline.manifest import WriteManifest
 from pipeline.pages import FetchPages
-from pipeline.reddit import RedditConfig, listing_dump
 from pipeline.schema import PipelineError
-from pipeline.shards import fingerprint
 from pipeline.submissions import ReadSubmissions
 from pipeline.wanted import Wanted
 
@@ -90,7 +88,7 @@ def run(options: argparse.Namespace) -> int:
         differences = config.differences(recorded) if recorded else []
         settle_configuration(root, config.as_json(), differences, rebuild=options.rebuild)
         if options.subreddits:
-            read_listings(options, root)
+            _listings().read_listings(options, root)
         storage.remove([run_options.journal])
         progress = Progress(run_options.journal, quiet=options.quiet)
         pipeline = new_pipeline(beam_options)
@@ -100,6 +98,8 @@ def run(options: argparse.Namespace) -> int:
     if not has_run:
         print("the job was translated, as Beam's options ask; nothing was built")
         return 0
+    from dags.report.writing import write_report  # charts and tokenizer: a second that a run which fails need not wait for
+
     manifest = manifest_of(root)
     record_run(root, manifest, progress, seconds=time.monotonic() - started, workers=run_options.workers)
     print("\n".join(funnel_lines(manifest)))
@@ -125,7 +125,7 @@ def parse(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> argparse
         if options.archive is None:
             FetchConfig(options.contact, allow_private=config.allow_private)
         if options.subreddits:
-            reddit_config(options)
+            _listings().reddit_config(options)
     except PipelineError as error:
         parser.error(str(error))
     return options
@@ -150,7 +150,7 @@ def settled(options: argparse.Namespace, root: str, *, engine: str) -> tuple[Cor
     )
     dumps = storage.expand(options.submissions, what="dump of submissions")
     if options.subreddits:
-        dumps.append(reddit_dump(options, root))
+        dumps.append(_listings().reddit_dump(options, root))
     run_options = RunOptions(
         output=root,
         dumps=dumps,
@@ -199,35 +199,23 @@ def fetch_config(config: CorpusConfig, options: RunOptions) -> FetchConfig | Non
     )
 
 
-def reddit_config(options: argparse.Namespace) -> RedditConfig:
-    search = (options.search,) if options.search else ()
-    config = RedditConfig(options.subreddits, limit=options.limit, search=search, contact=options.contact or "")
-    return replace(config, listings=options.listing) if options.listing else config
+def _listings() -> ModuleType:
+    """Only for those who read from Reddit: praw takes a tenth of a second to import."""
+    from dags import listings
 
-
-def reddit_dump(options: argparse.Namespace, root: str) -> str:
-    """Where the posts that praw reads lie: named by what is asked for, so that a run taken up again reads no listing twice."""
-    asked = fingerprint(replace(reddit_config(options), contact=""))
-    return storage.join(root, "submissions", f"praw-{asked[:16]}.ndjson.zst")
-
-
-def read_listings(options: argparse.Namespace, root: str) -> None:
-    """Asks Reddit for the posts, unless they lie under ROOT already."""
-    path = reddit_dump(options, root)
-    if storage.exists(path):
-        print(f"submissions as read before: {path}; delete it to ask Reddit again", file=sys.stderr)
-        return
-    for listing in listing_dump(reddit_config(options), path):
-        if not options.quiet:
-            print(f"{listing.name}  {listing.items:,} posts, {listing.fresh:,} new", file=sys.stderr)
+    return listings
 
 
 def partitions_for(dumps: Sequence[str]) -> int:
-    """Into how many parts links, pages and documents are cut: a power of two, by the size of the dumps.
+    """Into how many parts links, pages and documents are cut."""
+    return partitions_of_bytes(sum(storage.size(path) for path in dumps if storage.exists(path)))
+
+
+def partitions_of_bytes(total: int) -> int:
+    """A power of two, by the size of the dumps.
 
     18 MB of packed dump hold some fifty thousand links, so a part has at most as many: a few hundred MB of text.
     """
-    total = sum(storage.size(path) for path in dumps if storage.exists(path))
     return next((parts for limit, parts in ((32 << 20, 16), (1 << 30, 64), (8 << 30, 512)) if total <= limit), 4096)
 
 

@@ -1,8 +1,14 @@
 """The language of a text, offline."""
 
+import contextlib
 import functools
+import os
 import re
 import unicodedata
+import zipfile
+from array import array
+from importlib.metadata import version
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -16,6 +22,9 @@ NO_LANGUAGE = "zxx"  # ISO 639-2: no linguistic content; the one label of more t
 # Only the first tag and a bounded part of it: a page of nothing but such tags costs no more.
 HTML_TAG = re.compile("<html\\b([^>]{0,2000})", re.IGNORECASE)
 LANG = re.compile("(?:^|\\s)(?:xml:)?lang\\s*=\\s*[\"']?([a-z]{2,3})(?![a-z])", re.IGNORECASE)
+
+PARTS = ("table", "prior", "languages", "moves", "rows", "features")
+VERSION = 1  # of the parts as they are kept
 
 
 class Language(NamedTuple):
@@ -38,9 +47,43 @@ def declared_language(html: str) -> str | None:
 
 @functools.cache
 def _identifier() -> LanguageIdentifier:
-    identifier = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
+    parts = _kept_parts() or _packed_parts()
+    table, prior, languages, moves, rows, features = (parts[name] for name in PARTS)
+    # Half precision would be widened at every use, and the walk asks for one number at a time, at which NumPy is slow.
+    wide, walk, starts = table.astype(np.float32), array("I", moves.tobytes()), array("I", rows.tobytes())
+    return LanguageIdentifier(wide, prior, languages.tolist(), walk, features.tolist(), norm_probs=True, tk_row=starts)
+
+
+def _packed_parts() -> dict[str, np.ndarray]:
+    """The parts of py3langid's model that are asked for, kept for the next process: to unpack them takes most of a second."""
+    identifier = LanguageIdentifier.from_model_file(MODEL_FILE)
     # Labels of three letters have no ISO 639-1 code; most are small neighbours of a language that has one.
     identifier.set_languages([label for label in identifier.labels if len(label) == 2 or label == NO_LANGUAGE])
-    # Choosing columns leaves the table the slow way round, and half precision is widened at every use: together 2x.
-    identifier.nb_ptc = np.ascontiguousarray(identifier.nb_ptc, dtype=np.float32)
-    return identifier
+    parts: dict[str, np.ndarray] = {
+        "table": np.ascontiguousarray(identifier.nb_ptc),  # choosing columns leaves it the slow way round
+        "prior": np.asarray(identifier.nb_pc),
+        "languages": np.array(identifier.nb_classes),
+        "moves": np.asarray(identifier.tk_nextmove).astype(np.uint32),
+        "rows": np.asarray(identifier.tk_row).astype(np.uint32),
+        "features": np.array(identifier.tk_output, dtype=np.int32),
+    }
+    path = _kept_path()
+    with contextlib.suppress(OSError):  # a home that cannot be written costs time alone
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_suffix(f".{os.getpid()}.npz")
+        np.savez(temporary, **parts)  # type: ignore[arg-type]
+        temporary.replace(path)
+    return parts
+
+
+def _kept_parts() -> dict[str, np.ndarray] | None:
+    try:
+        with _kept_path().open("rb") as file, np.load(file, allow_pickle=False) as kept:
+            return {name: kept[name] for name in PARTS}
+    except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile):
+        return None  # not there yet, or cut short by a full disk
+
+
+def _kept_path() -> Path:
+    folder = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    return Path(folder, "webtext", f"py3langid-{version('py3langid')}-{VERSION}.npz")

@@ -1,5 +1,9 @@
+from collections.abc import Iterator
+from pathlib import Path
+
 import pytest
 
+from pipeline.documents import language as module
 from pipeline.documents.language import SAMPLE_LETTERS, declared_language, language
 
 ENGLISH = "The committee will meet on Thursday to decide whether the old bridge should be repaired or replaced. "
@@ -59,3 +63,37 @@ def test_labels_are_iso_639_1() -> None:
 )
 def test_the_declared_language(html: str, code: str | None) -> None:
     assert declared_language(html) == code
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    module._identifier.cache_clear()
+    yield tmp_path / "webtext"
+    module._identifier.cache_clear()
+
+
+def test_the_model_is_unpacked_once(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    unpacked = language(GERMAN)
+    (kept,) = cache.iterdir()
+    monkeypatch.setattr(module, "_packed_parts", lambda: pytest.fail("unpacked again"))
+    module._identifier.cache_clear()
+    assert language(GERMAN) == unpacked
+    monkeypatch.undo()
+    assert kept.suffix == ".npz"
+
+
+@pytest.mark.parametrize("harm", [b"", b"PK\x03\x04 cut short"])
+def test_a_broken_copy_of_the_model_is_made_anew(cache: Path, harm: bytes) -> None:
+    unpacked = language(GERMAN)
+    (kept,) = cache.iterdir()
+    whole = kept.stat().st_size
+    kept.write_bytes(harm)
+    module._identifier.cache_clear()
+    assert language(GERMAN) == unpacked
+    assert kept.stat().st_size == whole
+
+
+def test_a_home_that_cannot_be_written_is_no_error(cache: Path) -> None:
+    cache.write_text("a file where the folder would be")
+    assert language(GERMAN).code == "de"
