@@ -16,6 +16,7 @@ from pipeline.archive import records
 WARC = ".warc.gz"
 OPEN = ".open"  # a segment being written; renamed when it is closed
 JOURNAL = ".journal"
+METADATA_FIELD = b"webtext: "  # of a metadata record: WARC has it hold named fields
 CLOSED = b'{"closed":true}\n'  # last line of a journal that is whole
 
 
@@ -74,7 +75,7 @@ def entries_in(path: str, *, archive: str) -> tuple[list[Entry], int]:
 def verdict_in(block: bytes) -> dict[str, Any] | None:
     """What a metadata record of ours says of a link; None if it is another's."""
     try:
-        verdict = orjson.loads(block.removesuffix(b"\r\n\r\n"))
+        verdict = orjson.loads(block.removeprefix(METADATA_FIELD).rstrip())
     except orjson.JSONDecodeError:
         return None
     return verdict if isinstance(verdict, dict) and "response" in verdict else None

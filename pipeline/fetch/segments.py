@@ -22,7 +22,7 @@ import orjson
 from pipeline import storage
 from pipeline.archive import Record, records
 from pipeline.fetch.deadline import Stopped
-from pipeline.fetch.journal import CLOSED, JOURNAL, OPEN, WARC, Entry, entries_in, rebuild
+from pipeline.fetch.journal import CLOSED, JOURNAL, METADATA_FIELD, OPEN, WARC, Entry, entries_in, rebuild
 from pipeline.fetch.message import header_values
 from pipeline.fetch.reasons import FetchDrop
 from pipeline.fetch.transport import Exchange
@@ -71,9 +71,10 @@ class Segments:
         report = _report(link, exchanges, verdict, response=response and response.record_id, fetched_utc=fetched_utc)
         date = warc_date(exchanges[-1].started if exchanges else now)
         refers = {"WARC-Refers-To": response.record_id} if response else None
-        block = orjson.dumps(report)
+        block = METADATA_FIELD + orjson.dumps(report) + b"\r\n"
+        # Of any other type, pywb would serve it in place of the page.
         members.append(
-            member("metadata", uri=link.url, date=date, block=block, content_type="application/json", fields=refers)
+            member("metadata", uri=link.url, date=date, block=block, content_type="application/warc-fields", fields=refers)
         )
         data = b"".join(stored.data for stored in members)
         digest = hashlib.sha256(response.data).hexdigest() if response else ""
