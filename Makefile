@@ -15,7 +15,7 @@ OPTIONS ?=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help corpus vocab tokens train sample test test-slow lint bench lock clean
+.PHONY: help corpus vocab tokens train sample test test-slow lint docs bench lock clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z][a-z-]*:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -58,6 +58,10 @@ test-slow: .venv/everything.ok  ## the others: kills, runners, memory, hostile p
 lint: .venv/everything.ok  ## ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+docs: .venv/everything.ok  ## these pages as a site, in site/
+	$(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going --conf-dir docs --doctree-dir .venv/doctrees . site
+	@echo "docs: site/index.html"
 
 bench: .venv/everything.ok  ## how to run the benchmarks
 	@cat benchmarks/README.md

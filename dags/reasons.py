@@ -48,8 +48,9 @@ def reasons_page() -> str:
     """docs/reasons.md: every stage and its reasons, as the code has them."""
     lines = ["# Stages and reasons", "", "Made from the code by `python -m dags.reasons > docs/reasons.md`.", ""]
     told: set[type[StrEnum]] = set()
-    for stage, enums in REASONS.items():
-        lines += [f"## {stage}", "", "| reason | a record is dropped because |", "|---|---|"]
+    for stage in (stage for stage in STAGES.values() if stage.name):
+        enums = reasons_of(stage)
+        lines += [f"## {stage.name}", "", "| reason | a record is dropped because |", "|---|---|"]
         lines += [f"| `{reason.name}` | {reason.value} |" for enum in enums for reason in enum if enum not in told]
         lines += [f"| as above: {enum.__name__} | |" for enum in enums if enum in told]
         lines.append("")
