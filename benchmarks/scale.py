@@ -1,0 +1,104 @@
+"""What 1, 8, 45 million and 1 billion links take: hours, memory, disk, money, and what gives way first.  On paper.
+
+    python benchmarks/scale.py DUMP [--links N ...] [--workers N ...] [--memory-gb 15] [--price-vcpu-hour 0.056 ...]
+
+Costs of a record come from what other benchmarks printed: results/stage_costs.json, dedup_scale.md, dedup_clustering.md and
+fetch.md.  The real links of DUMP say how many links a domain has; they are grown as in crawl_simulation.py, and beyond what can
+be grown the shares of the large domains stay and the number of domains follows a power law.  Partitions are those of
+`webtext corpus`.
+"""
+
+import argparse
+import json
+
+from crawl_simulation import YIELD, domains_of, fitted_sigma, grow
+from scale_model import (
+    GB,
+    HOUR,
+    RESULTS,
+    Costs,
+    Hosts,
+    Machine,
+    Prices,
+    breaks,
+    costs_of,
+    crawl_cpu_hours,
+    crawl_days,
+    dollars,
+    hosts_of,
+    largest_partition,
+    limit,
+    partitions_at,
+    stages_of,
+)
+
+LINKS = (1_000_000, 8_000_000, 45_000_000, 1_000_000_000)
+WORKERS = (1, 4, 16, 256)  # for each of LINKS
+GROWN = 45_000_000  # links that are grown one by one: half a minute; more are extrapolated
+THETA = 10.0
+
+def told(links: int, hosts: Hosts, costs: Costs, *, workers: int, machine: Machine, prices: Prices) -> str:
+    stages = stages_of(links, hosts, costs, machine)
+    partitions = partitions_at(links, costs)
+    hours = sum(stage.hours(workers, machine) for stage in stages)
+    cpu_hours = sum(stage.cpu_s for stage in stages) / HOUR
+    lines = [
+        f"## {links:,} links", "",
+        f"{round(links * costs.submissions_a_link):,} submissions, {round(links * YIELD):,} pages, "
+        f"{round(links * YIELD * costs.documents):,} documents; {partitions:,} partitions, the largest of "
+        f"{largest_partition(hosts, partitions):,} links; {hosts.domains:,} domains.", "",
+        f"| stage | CPU h | tasks | hours with {workers} workers | largest task, h | peak GB | written GB | shuffled MB |",
+        "|---|---|---|---|---|---|---|---|",
+        *(
+            f"| {stage.name} | {stage.cpu_s / HOUR:,.2f} | {stage.tasks:,} | {stage.hours(workers, machine):,.2f} | "
+            f"{stage.longest_s / HOUR:,.2f} | {stage.peak_gb:,.1f} | {stage.written_bytes / GB:,.1f} | "
+            f"{stage.shuffle_bytes / 1e6:,.2f} |"
+            for stage in stages
+        ),
+        f"| all | {cpu_hours:,.1f} | {sum(stage.tasks for stage in stages):,} | {hours:,.1f} | | "
+        f"{max(stage.peak_gb for stage in stages):,.1f} | {sum(stage.written_bytes for stage in stages) / GB:,.0f} | "
+        f"{sum(stage.shuffle_bytes for stage in stages) / 1e6:,.1f} |", "",
+    ]  # fmt: skip
+    paid = dollars(stages, workers=workers, machine=machine, prices=prices)
+    archive = links * YIELD * costs.archive_bytes / 1e12
+    lines.append(
+        f"Dataflow: ${paid['workers']:,.2f} for the workers, ${paid['shuffle']:,.2f} shuffle, ${paid['requests']:,.2f} requests; "
+        f"the files ${paid['stored a month']:,.2f} a month, {archive:,.2f} TB of WARC "
+        f"${archive * 1000 * prices.stored_gb_month:,.0f} more."
+    )
+    lines.append(
+        f"Crawl before it: the longest host has {hosts.longest:,} links, {crawl_days(hosts):,.1f} days at one request at a time; "
+        f"{crawl_cpu_hours(links, hosts, costs):,.0f} CPU h in all."
+    )
+    broken = breaks(stages, workers=workers, machine=machine)
+    lines.append(f"Gives way: {'; '.join(broken)}." if broken else "Nothing gives way.")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("dump")
+    parser.add_argument("--links", type=int, nargs="+", default=LINKS)
+    parser.add_argument("--workers", type=int, nargs="+", default=WORKERS, help="for each of --links")
+    parser.add_argument("--grown", type=int, default=GROWN, help="links that are grown one by one; default %(default)s")
+    for kind in (Machine(), Prices()):
+        for name, value in vars(kind).items():
+            flag = f"--{'price-' if isinstance(kind, Prices) else ''}{name.replace('_', '-')}"
+            parser.add_argument(flag, type=type(value), default=value, help="default %(default)s")
+    options = vars(parser.parse_args())
+    machine = Machine(**{name: options[name] for name in vars(Machine())})
+    prices = Prices(**{name: options[f"price_{name}"] for name in vars(Prices())})
+    costs = costs_of(json.loads((RESULTS / "stage_costs.json").read_text()))
+    sample = domains_of(options["dump"])
+    sigma = fitted_sigma(sample, THETA)
+    grown = grow(sample, min(options["grown"], max(options["links"])), sigma, THETA)
+    for links, workers in zip(options["links"], options["workers"], strict=True):
+        part = grown if links >= int(grown.sum()) else grow(sample, links, sigma, THETA)
+        hosts = hosts_of(part, links, sigma=sigma)
+        print(told(links, hosts, costs, workers=workers, machine=machine, prices=prices), end="\n\n")
+    links, first = limit(grown, costs, machine, sigma=sigma)
+    print(f"Such workers hold {links / 1e6:,.0f} million links at most; then the first not to fit is {first}.")
+
+
+if __name__ == "__main__":
+    main()
