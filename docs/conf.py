@@ -21,6 +21,7 @@ exclude_patterns = [".venv", ".git", "data", "tests", "**/__pycache__"]
 source_suffix = {".md": "markdown"}
 myst_heading_anchors = 3
 nitpicky = True
+smartquotes = False  # --since is a flag
 
 html_theme = "furo"
 html_title = "webtext"
