@@ -10,8 +10,8 @@ import pytest
 
 from pipeline import objects
 
-needs_emulators = [name for name in ("moto", "gcp_storage_emulator") if importlib.util.find_spec(name) is None]
-collect_ignore_glob = ["test_*.py"] if needs_emulators else []  # the extras s3, dataflow and dev bring them
+NEEDED = ("moto", "boto3", "gcp_storage_emulator", "google.auth")  # the extras s3, dataflow and dev bring them
+collect_ignore_glob = [] if all(importlib.util.find_spec(name) for name in NEEDED) else ["test_*.py"]
 
 
 @pytest.fixture(scope="session")

@@ -6,10 +6,13 @@ import signal
 import subprocess
 import sys
 import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import ClassVar
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from pipeline import storage
+from pipeline import objects, storage
 from pipeline.objects import store_of
 from pipeline.objects.lock import held
 from pipeline.schema import PipelineError
@@ -95,3 +98,43 @@ def test_a_run_that_lost_its_lock_ends(s3_bucket: str) -> None:
             assert asked.wait(20)
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+# ---- Google's conditions, which its emulator ignores ----
+
+
+class Refusing(BaseHTTPRequestHandler):
+    """Notes what is asked, and says that the condition does not hold."""
+
+    asked: ClassVar[list[str]] = []
+
+    def do_POST(self) -> None:
+        self.asked.append(self.path)
+        self.rfile.read(int(self.headers["Content-Length"]))
+        body = b'{"error": {"code": 412, "message": "conditionNotMet"}}'
+        self.send_response(412)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *words: object) -> None:
+        pass
+
+
+def test_google_is_asked_on_the_condition_of_a_generation(monkeypatch: pytest.MonkeyPatch) -> None:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Refusing)
+    serving = threading.Thread(target=server.serve_forever)
+    serving.start()
+    try:
+        monkeypatch.setenv("STORAGE_EMULATOR_HOST", f"http://127.0.0.1:{server.server_address[1]}")
+        monkeypatch.setattr(objects, "_stores", threading.local())
+        store, name = store_of("gs://bucket/root/.lock")
+        assert store.swap(name, b"mine", version=None) is None
+        assert store.swap(name, b"mine", version="17") is None
+        queries = [parse_qs(urlsplit(path).query) for path in Refusing.asked]
+        assert [query["ifGenerationMatch"] for query in queries] == [["0"], ["17"]]
+    finally:
+        server.shutdown()
+        serving.join()
+        server.server_close()
