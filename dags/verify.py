@@ -10,11 +10,15 @@ from typing import Any
 
 import pyarrow.compute as pc
 
-from dags.finished_corpus import manifest_of, root_of
+from dags.finished_corpus import corpus_batches, manifest_of, root_of
 from dags.running import recorded_configuration
 from pipeline import storage
+from pipeline.exclude import read_removals, removals_path
+from pipeline.link_rules import entry_against
+from pipeline.removal import key_of
 from pipeline.schema import CORPUS, LEDGER, PipelineError, ShardError
 from pipeline.shards import read_batches
+from pipeline.url import Allowed
 
 ERRORS = (PipelineError,)
 
@@ -53,6 +57,7 @@ def differences(root: str, manifest: dict[str, Any]) -> Iterator[str]:
     yield from ledger_differences(root, manifest)
     for shard in manifest["shards"]:
         yield from row_differences(storage.join(root, "corpus", *shard["path"].split("/")), shard["rows"])
+    yield from removal_differences(root, manifest)
     for file in manifest["inputs"]:
         if storage.exists(file["path"]):
             yield from file_differences(file["path"], {**file, "bytes": file["size"]})
@@ -129,3 +134,16 @@ def row_differences(path: str, expected_rows: int) -> Iterator[str]:
             yield f"{path}: a cluster size is below 1"
     if rows != expected_rows:
         yield f"{path}: has {rows:,} rows, the manifest says {expected_rows:,}"
+
+
+def removal_differences(root: str, manifest: dict[str, Any]) -> Iterator[str]:
+    """Documents that ROOT/exclude.txt names and that are still there."""
+    removed = read_removals(root)
+    if not removed:
+        return
+    allowed = Allowed.parse(manifest["config"].get("allow_private", ()))
+    for path, batch in corpus_batches(root, manifest, columns=["id", "url"]):
+        for id_, url in zip(batch.column("id").to_pylist(), batch.column("url").to_pylist(), strict=True):
+            key = key_of(url, id_=id_, allowed=allowed)
+            if id_ in removed.ids if key is None else entry_against(key, excluded=removed):
+                yield f"{path}: holds {id_}, which {removals_path(root)} names. Run `webtext corpus` or `webtext remove` again"

@@ -64,6 +64,7 @@ def test_the_front_page_leads_everywhere(site: Path) -> None:
     for page in ("getting-started", "pipeline", "corpus-format", "reasons", "tokenizer", "training", "evaluation", "benchmarks",
                  "add-a-stage", "decisions", "removal"):  # fmt: skip
         assert f'href="{page}.html"' in front
+    assert "--since" in (site / "docs" / "reasons.html").read_text()  # and no dash of a typesetter
     assert 'url=docs/index.html"' in (site / "index.html").read_text()
 
 

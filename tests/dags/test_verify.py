@@ -10,6 +10,7 @@ import pytest
 from small_web import Files
 
 from dags.__main__ import main
+from pipeline.link_rules import link_id
 
 
 def verified(root: Path, capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:
@@ -143,3 +144,13 @@ def test_a_folder_without_a_corpus_ends_in_one_sentence(
     (tmp_path / "config.json").write_text("{}")
     assert main([*command, str(tmp_path)]) == 1
     assert "not finished" in capsys.readouterr().err
+
+
+def test_a_document_that_should_be_left_out_is_named(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for line in ("first3.example", "http://www.first3.example/#top", link_id("first3.example/")):
+        (root / "exclude.txt").write_text(f"never.example\n{line}\n")
+        status, said = verified(root, capsys)
+        assert status == 1
+        assert f"holds {link_id('first3.example/')}, which {root}/exclude.txt names" in said
+    (root / "exclude.txt").write_text("never.example\ncopy3.example\n")  # a duplicate: no document of the corpus
+    assert verified(root, capsys)[0] == 0

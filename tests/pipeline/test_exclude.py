@@ -4,7 +4,16 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.exclude import NO_EXCLUSIONS, ExcludeError, Exclusions, exclusions, read_exclusions
+from pipeline.exclude import (
+    NO_EXCLUSIONS,
+    ExcludeError,
+    Exclusions,
+    exclusions,
+    read_exclusions,
+    read_removals,
+    removal_list,
+    removals_path,
+)
 from pipeline.link_rules import link_id
 from pipeline.url import canonical
 
@@ -65,3 +74,24 @@ def test_a_file_that_cannot_be_read_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "bad.txt").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(ExcludeError, match="is not UTF-8"):
         read_exclusions(str(tmp_path / "bad.txt"))
+
+
+# ---- what was taken out of a corpus ----
+
+
+def test_a_removal_list_grows_and_keeps_every_line_that_is_there() -> None:
+    first = removal_list("", {"example.com": "a domain", "0" * 32: ""})
+    assert first.startswith("# ")
+    assert first.splitlines()[1:] == ["example.com  # a domain", "0" * 32]
+    second = removal_list(first, {"example.com": "again", "1" * 32: "http://a.test/#x duplicate of 2"})
+    assert second == first + "1" * 32 + "  # http://a.test/#x duplicate of 2\n"
+    assert exclusions(second.splitlines(), name="x") == Exclusions(domains=("example.com",), ids=("0" * 32, "1" * 32))
+    assert removal_list("by.hand.test", {"b.test": ""}) == "by.hand.test\nb.test\n"
+
+
+def test_two_lists_together_name_what_either_names(tmp_path: Path) -> None:
+    one, other = exclusions(["b.com", "t3_1"], name="one"), exclusions(["a.com", "b.com", "c.test/x"], name="other")
+    assert one | other == exclusions(["a.com", "b.com", "c.test/x", "t3_1"], name="both")
+    assert read_removals(str(tmp_path)) == NO_EXCLUSIONS
+    Path(removals_path(str(tmp_path))).write_text("b.com\nt3_1\n")
+    assert read_removals(str(tmp_path)) | NO_EXCLUSIONS == one

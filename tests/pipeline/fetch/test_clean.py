@@ -4,9 +4,10 @@ import hashlib
 from pathlib import Path
 
 import pytest
-from crawling import link_of
+from crawling import LOOPBACK, Crawl, link_of
 from test_segments import FAILED, LINKS, PAGE, exchange, segments
 
+from examples.fixture_web import FixtureWeb
 from pipeline.archive import records, stored_record
 from pipeline.exclude import exclusions
 from pipeline.fetch.journal import JOURNAL, entries_in, journal_lines
@@ -99,3 +100,22 @@ def test_an_archive_without_anything_named_keeps_every_byte(tmp_path: Path) -> N
     before = Path(path).read_bytes(), Path(path + JOURNAL).read_bytes()
     assert not any(purged(str(tmp_path), exclusions(["never.example", link_of("http://never.example/").id], name="list")))
     assert (Path(path).read_bytes(), Path(path + JOURNAL).read_bytes()) == before
+
+
+def test_after_a_purge_a_crawl_goes_on_and_fetches_nothing_again(tmp_path: Path) -> None:
+    crawl = Crawl(tmp_path)
+    with FixtureWeb() as web:
+        urls = [*web.good_urls()[:12], web.url(1, "/bad/404")]
+        first = crawl(urls)
+        assert list(first.values()).count("page") == 12
+        asked = len(web.log.requests)
+        gone, rest = urls[3], [url for url in urls if url != urls[3]]
+        cleaned = purged(str(tmp_path), exclusions([link_of(gone).id], name="list"), allow_private=LOOPBACK)
+        assert (cleaned.exchanges, cleaned.pages) == (1, 1)
+        assert not [path for path in crawl.archives() if gone in targets(str(path))]
+        assert gone.encode() not in b"".join(path.read_bytes() for path in (tmp_path / "pages" / "live").glob("*.journal"))
+        assert crawl(rest) == {url: outcome for url, outcome in first.items() if url != gone}
+        assert len(web.log.requests) == asked
+    for row in crawl.pages():  # where the places have moved to
+        record = stored_record(row["archive"], offset=row["offset"], length=row["length"])
+        assert hashlib.sha256(record).hexdigest() == row["digest"]
