@@ -111,7 +111,9 @@ def bars(
     ]
     if rest:
         others = plural(sum(count for _, count in rest), of)
-        sentence += f" {len(rest):,} more {noun if len(rest) == 1 else f'{noun}s'} with {others} are in the table."
+        sentence += f" {plural(len(rest), f'more {noun}')} with {others}."
+    if len(first) > TABLE:
+        sentence += f" The table holds the first {TABLE}."
     columns: tuple[str, ...] = (noun, f"{of}s", "share")
     rows: list[tuple[Any, ...]] = [(cut(name, characters=80), count, share(count, total)) for name, count in first[:TABLE]]
     if notes is not None:
@@ -146,18 +148,20 @@ def languages(kept: Mapping[str, int], dropped: Mapping[str, int], *, most: int 
     order = sorted(top(both), key=lambda pair: language_order(pair, kept))
     rows = [(harmless(cut(name, characters=LABEL)), kept.get(name, 0), dropped.get(name, 0)) for name, _ in order]
     said = f"{plural(len(kept), 'language')} kept; {plural(sum(dropped.values()), 'page')} in {len(dropped):,} were left out."
-    parts = [
+    parts: list[dict[str, Any]] = [
         {"name": name, "what": what, "count": count, "tip": f"{name}: {count:,} {what}"}
         for name, *counts in rows[:most]
         for what, count in zip(("kept", "dropped"), counts, strict=True)
         if count
     ]
-    ends = [{"name": name, "count": one + other} for name, one, other in rows[:most]]
+    ends: list[dict[str, Any]] = [{"name": name, "count": one + other} for name, one, other in rows[:most]]
 
     def specification(width: int) -> dict[str, Any]:
         drawing = horizontal(ends, width=width, colour="kept")
         bar, text = drawing["layer"]
-        bar |= {"data": {"values": parts}, "mark": {**bar["mark"], "color": None}}
+        longest = max((end["count"] for end in ends), default=1)
+        pieces = [{**part, "length": seen(part["count"], longest)} for part in parts]
+        bar |= {"data": {"values": pieces}, "mark": {**bar["mark"], "color": None}}
         bar["encoding"] |= {"color": TWO_SIDES, "order": {"field": "what", "sort": "descending"}}
         return {**drawing, "layer": [bar, text]}
 
@@ -169,11 +173,18 @@ def language_order(pair: tuple[str, int], kept: Mapping[str, int]) -> tuple[int,
     return -kept.get(pair[0], 0), -pair[1], pair[0]
 
 
+def seen(count: float, longest: float) -> float:
+    """The length of a bar: what is there can be seen, however little beside the longest one."""
+    return max(count, longest / 160) if count else 0
+
+
 def horizontal(values: list[dict[str, Any]], *, width: int, colour: str) -> dict[str, Any]:
     y = {"field": "name", "type": "nominal", "sort": None, "title": None, "axis": NAMES}
+    longest = max((value["count"] for value in values), default=1)
     room = 1.5 if width == NARROW else 1.2  # for the number behind the longest bar
-    scale = {"domain": [0, max((value["count"] for value in values), default=1) * room], "nice": False}
-    x = {"field": "count", "type": "quantitative", "axis": None, "scale": scale}
+    scale = {"domain": [0, longest * room], "nice": False}
+    x = {"field": "length", "type": "quantitative", "axis": None, "scale": scale}
+    values = [{**value, "length": seen(value["count"], longest)} for value in values]
     return {
         "width": width,
         "height": {"step": BAR},

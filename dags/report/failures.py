@@ -38,8 +38,8 @@ DOCUMENTS: dict[str, tuple[StrEnum, ...]] = {
 
 
 def by_kind(dropped: Mapping[str, int], kinds: Mapping[str, tuple[StrEnum, ...]]) -> dict[str, int]:
-    """Counts of reasons as counts of kinds."""
-    kind_of = {reason.name: kind for kind, reasons in kinds.items() for reason in reasons}
+    """Counts of reasons as counts of kinds.  Of two kinds that name a reason the first has it."""
+    kind_of = {reason.name: kind for kind, reasons in reversed(list(kinds.items())) for reason in reasons}
     last = list(kinds)[-1]
     found: Counter[str] = Counter()
     for reason, count in dropped.items():

@@ -171,12 +171,12 @@ def clusters(facts: Facts) -> list[tuple[Kept, str | None, list[tuple[str, str |
 
 
 def speed(facts: Facts) -> list[tuple[Any, ...]]:
-    """A row a stage: shards, seconds, records kept and dropped, records a second."""
+    """A row a stage: seconds, records a second, records kept and dropped, shards."""
     rows: list[tuple[Any, ...]] = []
     for stage, times in facts.run.get("stages", {}).items():
         records, seconds = times["kept"] + times["dropped"], times["seconds"]
         rate = f"{records / seconds:,.0f}" if seconds >= 0.05 else "-"
-        rows.append((stage, times["shards"], f"{seconds:,.2f}", times["kept"], times["dropped"], rate))
+        rows.append((stage, f"{seconds:,.2f}", rate, times["kept"], times["dropped"], times["shards"]))
     return rows
 
 
@@ -185,7 +185,7 @@ def token_tables(facts: TokenFacts) -> dict[str, list[tuple[Any, ...]]]:
 
     def rows(found: dict[str, Any]) -> list[tuple[Any, ...]]:
         order = sorted(found.items(), key=lambda item: (-item[1].bytes, item[0]))[:100]
-        return [(name, it.documents, it.bytes, it.tokens, f"{it.bytes_per_token:.3f}") for name, it in order]
+        return [(name, f"{it.bytes_per_token:.3f}", it.tokens, it.bytes, it.documents) for name, it in order]
 
     return {"splits": rows(facts.splits), "languages": rows(facts.languages)}
 
