@@ -98,13 +98,17 @@ class Cluster(NamedTuple):
 
 
 @contextlib.contextmanager
-def cluster(folder: Path, *, pools: int = 2, environment: Mapping[str, str] | None = None) -> Iterator[Cluster]:
-    """A job service and `pools` pools, a worker from each; `environment` is added to theirs."""
+def cluster(
+    folder: Path, *, pools: int = 2, environment: Mapping[str, str] | None = None, python: str = sys.executable
+) -> Iterator[Cluster]:
+    """A job service and `pools` pools, a worker from each; `environment` is added to theirs, `python` runs them."""
     folder.mkdir(parents=True, exist_ok=True)
     with contextlib.ExitStack() as stack:
         jobs = stack.enter_context(service(JOB_SERVICE, str(pools), "--job_port", log=folder / "jobs.log"))
         made = [
-            stack.enter_context(service(*WORKER_POOL, "--service_port", log=folder / f"pool-{n}.log", environment=environment))
+            stack.enter_context(
+                service(*WORKER_POOL, "--service_port", log=folder / f"pool-{n}.log", environment=environment, python=python)
+            )
             for n in range(pools)
         ]
         port = stack.enter_context(door(made))

@@ -1,23 +1,15 @@
 """Law 2: the same inputs give the same bytes, whatever the workers, the runner, the order and the names of what is read.
 
+Workers beyond a wire are in tests/engines/test_portable.py.
 Of the manifest, `inputs` may differ: it holds the paths and the packing of the files that were read.  Nothing else may.
 """
 
-import contextlib
-import os
-import socket
-import subprocess
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 
-import psutil
 import pytest
-from runs import TIMEOUT_S, arguments, built, copied, differences, kill_tree, wait_until
+from runs import arguments, built, copied, differences
 from small_web import Files, Web
 
-JOB_SERVICE = "apache_beam.runners.portability.local_job_service_main"
-WORKER_POOL = "apache_beam.runners.worker.worker_pool_main"
 MULTI_PROCESSING = ("--direct_running_mode=multi_processing", "--direct_num_workers=2")
 
 
@@ -54,40 +46,6 @@ def test_beam_in_processes_of_its_own_changes_no_byte(whole: tuple[Files, Path],
     root = tmp_path / "root"
     built(*arguments(whole[0], root, *MULTI_PROCESSING))
     assert differences(whole[1], root) == []
-
-
-@pytest.mark.slow
-def test_a_portable_runner_with_workers_outside_changes_no_byte(whole: tuple[Files, Path], tmp_path: Path) -> None:
-    root = tmp_path / "root"
-    with service(JOB_SERVICE, "--job_port") as jobs, service(WORKER_POOL, "--service_port") as pool:
-        built(
-            *arguments(whole[0], root), "--runner=PortableRunner", f"--job_endpoint=localhost:{jobs}",
-            "--environment_type=EXTERNAL", f"--environment_config=localhost:{pool}",
-        )  # fmt: skip
-    assert differences(whole[1], root) == []
-
-
-@contextlib.contextmanager
-def service(module: str, flag: str) -> Iterator[int]:
-    """A server of Beam's on a free port, killed behind the block with all that it started."""
-    with socket.socket() as probe:
-        probe.bind(("localhost", 0))
-        port = probe.getsockname()[1]
-    # The pool starts its workers as `python`, whatever that is on the path.
-    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
-    process = psutil.Popen(
-        [sys.executable, "-m", module, flag, str(port)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment
-    )
-
-    def listening() -> bool:
-        with socket.socket() as probe:
-            return probe.connect_ex(("localhost", port)) == 0
-
-    try:
-        assert wait_until(listening, process=process), f"{module} did not listen within {TIMEOUT_S} s"
-        yield port
-    finally:
-        kill_tree(process)
 
 
 # ---- breaches ----
