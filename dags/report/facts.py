@@ -3,12 +3,16 @@
 import json
 from typing import Any, NamedTuple
 
-from dags.finished_corpus import manifest_of
+from dags.finished_corpus import has_shape, manifest_of
 from dags.report.corpus_facts import CorpusFacts, corpus_facts
 from dags.report.ledger_facts import LedgerFacts, ledger_facts
 from dags.report.token_facts import TokenFacts, token_facts
 from dags.report.training_facts import TrainingFacts, training_facts
 from pipeline import storage
+
+NUMBER = (int, float)
+RUN: dict[str, Any] = {"seconds": NUMBER, "workers": int, "documents_per_second": NUMBER, "stages": dict}
+STAGE_TIMES: dict[str, Any] = {"shards": int, "seconds": NUMBER, "kept": int, "dropped": int}
 
 
 class Facts(NamedTuple):
@@ -35,10 +39,10 @@ def facts_of(root: str) -> Facts:
 
 
 def run_of(root: str) -> dict[str, Any]:
-    """Times of the last run.  They are no part of the corpus, so that it is whole without them."""
+    """run.json: times of the last run.  No part of the corpus, which is whole without it: what cannot be read is not there."""
     path = storage.join(root, "run.json")
     try:
         run = json.loads(storage.read_text(path)) if storage.exists(path) else {}
     except ValueError:
         return {}
-    return run if isinstance(run, dict) and isinstance(run.get("stages"), dict) else {}
+    return run if has_shape(run, RUN) and has_shape(list(run["stages"].values()), [STAGE_TIMES]) else {}

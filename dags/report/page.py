@@ -114,7 +114,7 @@ def all_charts(facts: Facts) -> dict[str, charts.Chart]:
     every = sum(map(Counter, stages.values()), Counter[str]())
     kept_domains = dict(corpus.domains.counts)
     dropped_domains = {domain: reasons.total() for domain, reasons in ledger.domains.items()}
-    often = {domain: reasons.most_common(1)[0][0] for domain, reasons in ledger.domains.items()}
+    often = {domain: top(reasons, 1)[0][0] for domain, reasons in ledger.domains.items()}
     sizes = {size: count for size, count in corpus.cluster_sizes.items() if size > 1}
     made = {
         "funnel": charts.funnel(facts.manifest["stages"]),

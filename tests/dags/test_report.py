@@ -327,7 +327,9 @@ def test_a_damaged_shard_and_a_missing_corpus_end_in_one_sentence(
 
 
 def test_without_times_the_report_says_that_it_knows_none(root: Path) -> None:
-    for broken in ("[]", '{"stages": 3}', "{"):
+    assert run_of(str(root))["stages"]["links"]["kept"] == 287
+    whole = json.loads((root / "run.json").read_text())
+    for broken in ("[]", json.dumps(whole | {"stages": {"links": {}}}), json.dumps(whole | {"seconds": "3"}), "{"):
         (root / "run.json").write_text(broken)
         assert run_of(str(root)) == {}
     assert "There is no run.json" in Path(write_report(str(root))).read_text()
