@@ -173,10 +173,16 @@ def cancel_job() -> str:
     """Asks the engine to end the job that runs elsewhere, if one does; what is to be said of it."""
     if not _job:
         return "stopped"
-    asked = threading.Thread(target=_job[0].cancel, daemon=True)
-    asked.start()
-    asked.join(CANCEL_S)
-    return "stopped, but the engine did not confirm that the job is: look there first" if asked.is_alive() else "job cancelled"
+    cancelled: list[bool] = []
+
+    def ask() -> None:
+        _job[0].cancel()
+        cancelled.append(True)
+
+    asking = threading.Thread(target=ask, daemon=True)
+    asking.start()
+    asking.join(CANCEL_S)
+    return "job cancelled" if cancelled else "stopped, but the engine did not confirm that the job is: look there first"
 
 
 def _nothing(_record: logging.LogRecord) -> bool:

@@ -1,5 +1,7 @@
 """docker-compose.yml and the Dockerfile by the rules of their formats, as far as a machine without Docker can tell."""
 
+import argparse
+import importlib
 import importlib.util
 import json
 import re
@@ -15,6 +17,8 @@ import pytest
 import yaml
 from runs import kill_tree, wait_until
 from wire import free_port
+
+from dags.__main__ import COMMANDS
 
 ROOT = Path(__file__).parents[2]
 COMPOSE = ROOT / "docker-compose.yml"
@@ -166,6 +170,23 @@ def test_the_fixture_starts_and_its_health_check_hears_it(name: str) -> None:
         assert healthy
     finally:
         kill_tree(process)
+
+
+def test_the_commands_of_webtext_are_understood() -> None:
+    """What the trainer runs, and what the page on engines asks `docker compose run webtext` for."""
+    page = (ROOT / "docs" / "engines.md").read_text().replace("\\\n", " ")
+    asked = [line.split()[1:] for line in re.findall(r"^\$ docker compose run --rm (webtext .*)$", page, re.MULTILINE)]
+    assert {words[0] for words in asked} == {"corpus", "verify"}
+    for name, *words in [SERVICES["trainer"]["command"], *asked]:
+        module = importlib.import_module(COMMANDS[name].module)
+        parser = argparse.ArgumentParser(allow_abbrev=False)
+        module.add_arguments(parser)
+        getattr(module, "parse", argparse.ArgumentParser.parse_args)(parser, words)
+
+
+def test_the_page_on_engines_knows_the_profiles() -> None:
+    page = (ROOT / "docs" / "engines.md").read_text()
+    assert set(re.findall(r"docker compose --profile (\S+)", page)) == set(PROFILES) - {"command"}
 
 
 def compose_program() -> list[str]:

@@ -2,7 +2,8 @@
 
 import json
 import socket
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -10,12 +11,14 @@ from small_web import POSTED
 
 pytest.importorskip("google.cloud.storage", reason="the extra `dataflow` is not installed")
 import apache_beam as beam
+from apache_beam.runners.runner import PipelineResult
 from google_here import PROJECT, REGION, client, dataflow_service, storage_emulator
 
-from dags import engines
+from dags import engines, running
 from dags.__main__ import main
 from dags.engines import check_graph, engine_named, shards_at_once
 from dags.running import mendable, new_pipeline, pipeline_options
+from dags.settings import RunOptions
 from pipeline.schema import PipelineError
 
 BUCKET = "needs-bucket"
@@ -97,10 +100,9 @@ def test_an_engine_that_nobody_knows_is_wrong_use(capsys: pytest.CaptureFixture[
     assert "--runner DaskRunner: not an engine that webtext runs on. Choose one of FnApiRunner, " in capsys.readouterr().err
 
 
-def test_options_at_odds_are_one_sentence(storage_here: str) -> None:
-    places = [f"--temp_location=gs://{BUCKET}/tmp", f"--staging_location=gs://{BUCKET}/staging"]
-    options = pipeline_options(["--runner=DataflowRunner", "--project=12345", "--region=us-central1", "--no_auth", *places])
-    with pytest.raises(PipelineError, match=r"Beam's options: .*Invalid Project ID"):
+def test_options_at_odds_are_one_sentence() -> None:
+    options = pipeline_options(["--runner=PortableRunner", "--job_endpoint=localhost:1", "--environment_type=PROCESS"])
+    with pytest.raises(PipelineError, match="Beam's options: .*process_command is required"):
         new_pipeline(options)
 
 
@@ -184,6 +186,41 @@ def test_engines_by_any_name_of_beams(name: str | None, engine: str) -> None:
 def test_only_this_machine_works_on_as_many_shards_as_it_has_processors() -> None:
     assert [shards_at_once(engine, processors=8) for engine in ("FnApiRunner", "DataflowRunner", "FlinkRunner")] == [8, 1, 1]
     assert shards_at_once("FnApiRunner", processors=None) == 1
+
+
+def test_workers_elsewhere_are_told_of_no_journal_that_they_cannot_see() -> None:
+    assert RunOptions(f"gs://{BUCKET}/root", []).workers_journal == RunOptions(f"gs://{BUCKET}/root", []).journal
+    assert RunOptions(f"gs://{BUCKET}/root", [], here=False).workers_journal is None
+    assert RunOptions("/shared/root", [], here=False).workers_journal == "/shared/root/.journal"
+
+
+class Job(PipelineResult):
+    """A job of an engine that answers a request to cancel it, refuses, or is silent."""
+
+    def __init__(self, answer: Callable[[], object]) -> None:
+        super().__init__("RUNNING")
+        self.answer = answer
+
+    def cancel(self) -> None:
+        self.answer()
+
+
+def refuse() -> None:
+    raise OSError("not now")
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [(None, "stopped"), (list, "job cancelled"), (refuse, "look there first"), (threading.Event().wait, "look there first")],
+    ids=["no job", "yes", "no", "silence"],
+)
+def test_what_became_of_the_job_is_said(
+    answer: Callable[[], object] | None, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(running, "_job", [] if answer is None else [Job(answer)])
+    monkeypatch.setattr(running, "CANCEL_S", 0.2)
+    assert running.cancel_job().endswith(said)
 
 
 def test_a_graph_too_large_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
