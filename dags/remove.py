@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from dags.finished_corpus import corpus_batches, ledger_batches, manifest_of, one_line, root_of, urls_of
+from dags.report.words import plural
 from dags.report.writing import write_report
 from dags.running import output_directory, stopping_cleanly
 from pipeline import storage
@@ -94,11 +95,10 @@ def run(options: argparse.Namespace) -> int:
             return 1
         if found.kept or found.folded:
             take_out(request, found, root=root, manifest=manifest)
+        cleaned = purged(root, read_removals(root), allow_private=allowed).lines() if options.purge else []
+        print("\n".join([*told(found, request, root=root), *cleaned, *left_behind(root, manifest, purged=options.purge)]))
         if not storage.exists(storage.join(root, "corpus", "report.html")):  # it shows a sample of the texts, and went with them
             write_report(root)
-        cleaned = purged(root, read_removals(root), allow_private=allowed) if options.purge else None
-    lines = [*told(found, root=root), *(cleaned.lines() if cleaned else []), *left_behind(root, manifest, purged=options.purge)]
-    print("\n".join(lines))
     return 0
 
 
@@ -124,7 +124,8 @@ class Found(NamedTuple):
     urls: dict[str, str]  # id -> URL, of those kept and those folded
     folded: dict[str, str]  # id of a duplicate that was folded into one of them, or is named itself -> its keeper
     elsewhere: dict[str, str]  # id of a duplicate that is named -> URL of its keeper, which stays
-    before: bool  # the request was served before
+    entries: frozenset[str]  # of the request, that name something
+    before: bool  # some of them were on the removal list already
 
     def __bool__(self) -> bool:
         return bool(self.kept or self.folded or self.before)
@@ -134,7 +135,7 @@ class Found(NamedTuple):
         return [id_ for ids in self.kept.values() for id_ in ids]
 
 
-NOTHING = Found({}, {}, {}, {}, before=False)
+NOTHING = Found({}, {}, {}, {}, frozenset(), before=False)
 
 
 def matches(request: Exclusions, *, root: str, manifest: dict[str, Any]) -> Found:
@@ -154,6 +155,7 @@ def matches(request: Exclusions, *, root: str, manifest: dict[str, Any]) -> Foun
                 kept[path][row["id"]] = named
                 urls[row["id"]] = row["url"]
     leaving = {id_ for named in kept.values() for id_ in named}
+    entries = {entry_ for named in kept.values() for entry_ in named.values()}
     known = read_removals(root)
     folded, staying = {}, {}
     for row in duplicates(root, manifest):
@@ -161,12 +163,13 @@ def matches(request: Exclusions, *, root: str, manifest: dict[str, Any]) -> Foun
         if row["kept"] in leaving or (named and not entry_against(row["key"], excluded=known)):
             id_ = link_id(row["key"])
             folded[id_], urls[id_] = row["kept"], row["url"]
+            entries |= {named} if named else set()
             if row["kept"] not in leaving:
                 staying[id_] = row["kept"]
     keepers = urls_of(set(staying.values()), root=root, manifest=manifest)
     elsewhere = {id_: keepers.get(keeper, f"document {keeper} of an older corpus") for id_, keeper in staying.items()}
-    before = {*request.domains, *request.ids} <= {*known.domains, *known.ids}
-    return Found(dict(kept), urls, folded, elsewhere, before)
+    before = {*request.domains, *request.ids} & {*known.domains, *known.ids}
+    return Found(dict(kept), urls, folded, elsewhere, frozenset(entries | before), before=bool(before))
 
 
 def redirected_to(request: Exclusions, *, root: str, allowed: Allowed) -> Iterator[tuple[str, str]]:
@@ -212,22 +215,26 @@ def is_under(url: str, domains: Exclusions) -> bool:
 SHOWN = 20
 
 
-def told(found: Found, *, root: str) -> list[str]:
+def told(found: Found, request: Exclusions, *, root: str) -> list[str]:
     documents = found.documents
     lines = []
     if documents:
-        lines.append(f"removed     {len(documents):,} documents from {len(found.kept):,} shards of {root}")
+        lines.append(f"removed     {plural(len(documents), 'document')} from {plural(len(found.kept), 'shard')} of {root}")
         lines += shown([one_line(found.urls[id_]) for id_ in documents])
     with_them = [id_ for id_ in found.folded if id_ not in found.elsewhere]
     if with_them:
-        lines.append(f"with them   {len(with_them):,} duplicates folded into them, so that no later build keeps those instead")
+        lines.append(f"with them   {plural(len(with_them), 'duplicate')} folded into them: no later build keeps those instead")
         lines += shown([one_line(found.urls[id_]) for id_ in with_them])
     if found.elsewhere:
-        lines.append(f"staying     {len(found.elsewhere):,} documents of other URLs, into which pages that you name were folded")
+        lines.append("staying     documents of other URLs, into which pages that you name were folded:")
         pairs = [(one_line(found.urls[id_]), one_line(keeper)) for id_, keeper in found.elsewhere.items()]
         lines += shown([f"{url} is much the same as {keeper}" for url, keeper in pairs])
-    if found.before and not documents:
-        lines.append(f"removed     nothing more: what you name was taken out before, and is in {removals_path(root)}")
+    if not documents and request:
+        lines.append(f"removed     nothing more: what you name is in {removals_path(root)}")
+    missing = sorted({*request.domains, *request.ids} - found.entries)
+    if missing:
+        lines.append("not found   nothing in the corpus comes from these; later builds leave them out too:")
+        lines += shown(missing)
     if documents or found.folded:
         lines.append(f"remembered  {removals_path(root)}: later builds of {root} leave all of this out")
     return lines
@@ -246,7 +253,8 @@ def nothing(options: argparse.Namespace) -> str:
 def left_behind(root: str, manifest: dict[str, Any], *, purged: bool) -> list[str]:
     """Where the text still is."""
     lines = []
-    if not purged:
+    folders = [storage.join(root, name) for name in ("links", "pages", "documents", "duplicates")]
+    if not purged and any(storage.matching(storage.join(folder, "*.arrow")) for folder in folders):
         lines.append("still held  by the work folders under ROOT, and by the archive of a live crawl: add --purge to clean those")
     holding = [name for name in ("tokens", "vocab", "model") if storage.exists(storage.join(root, name))]
     if "tokens" in holding:

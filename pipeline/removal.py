@@ -120,7 +120,10 @@ def carry_out(plan: Plan, *, root: str) -> dict[str, Any]:
 
     Raises PipelineError if a file is neither as the manifest says nor as the plan would have it.
     """
+    config = _configuration(root)
     if pending(root) is None:
+        for rewrite in plan.rewrites:
+            _check_whole(rewrite, root=root)
         storage.write_text(plan_path(root), json.dumps(plan._asdict(), ensure_ascii=False))
     else:
         _check_untouched(plan, root=root)
@@ -128,10 +131,9 @@ def carry_out(plan: Plan, *, root: str) -> dict[str, Any]:
     storage.remove([manifest_path, storage.join(root, "corpus", "report.html")])  # the report shows a sample of the texts
     storage.write_text(removals_path(root), plan.removals)
     removed = storage.sha256_of(removals_path(root))
-    config_path = storage.join(root, "config.json")
-    if storage.exists(config_path):
-        config = {**json.loads(storage.read_text(config_path)), "removed": removed}
-        storage.write_text(config_path, json.dumps(config, indent=2, sort_keys=True) + "\n")
+    if config is not None:
+        text = json.dumps({**config, "removed": removed}, indent=2, sort_keys=True) + "\n"
+        storage.write_text(storage.join(root, "config.json"), text)
     allowed = Allowed.parse(plan.manifest["config"].get("allow_private", ()))
     for rewrite in plan.rewrites:
         _rewrite(rewrite, root=root, allowed=allowed)
@@ -140,6 +142,24 @@ def carry_out(plan: Plan, *, root: str) -> dict[str, Any]:
     storage.write_text(manifest_path, json.dumps(made, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
     storage.remove([plan_path(root)])
     return made
+
+
+def _configuration(root: str) -> dict[str, Any] | None:
+    """What ROOT was made with, None where that is not recorded.  Raises PipelineError for a record that is damaged."""
+    path = storage.join(root, "config.json")
+    try:
+        config = json.loads(storage.read_text(path)) if storage.exists(path) else None
+    except ValueError as error:
+        raise PipelineError(f"{path}: is not the JSON it was written as ({error}). Look at `webtext verify`.") from error
+    return config if isinstance(config, dict) else None
+
+
+def _check_whole(rewrite: Rewrite, *, root: str) -> None:
+    """Raises PipelineError if a shard is not what the manifest says, or no shard of ours: before anything is touched."""
+    path = _at(root, rewrite.path)
+    read_metadata(path)
+    if storage.sha256_of(path) != rewrite.sha256:
+        raise PipelineError(f"{path}: is not as the manifest says. Look at `webtext verify`, or run `webtext corpus` again.")
 
 
 def _check_untouched(plan: Plan, *, root: str) -> None:
@@ -187,8 +207,7 @@ def _rewrite(rewrite: Rewrite, *, root: str, allowed: Allowed) -> None:
     metadata = read_metadata(path)
     if metadata.made_from == rewrite.made_from:
         return
-    if storage.sha256_of(path) != rewrite.sha256:
-        raise PipelineError(f"{path}: is not as the manifest says. Look at `webtext verify`, or run `webtext corpus` again.")
+    _check_whole(rewrite, root=root)
     table = read_table(path)
     if not table.schema.remove_metadata().equals(CORPUS):
         raise ShardError(f"{path}: its columns are {table.schema.names}, expected {CORPUS.names}.")

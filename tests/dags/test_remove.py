@@ -59,7 +59,7 @@ def test_one_page_goes_and_only_its_shard_changes(root: Path, web: Web, capsys: 
     touched, before, documents = shard_of(root, FIRST), shard_bytes(root), corpus(root)
     assert removed(root, "--url", "https://first3.example/?utm_source=mail#top") == 0
     said = capsys.readouterr().out
-    assert "removed     1 documents from 1 shards" in said
+    assert "removed     1 document from 1 shard of" in said
     assert "http://www.first3.example/" in said
     after = shard_bytes(root)
     assert {name for name in before if after[name] != before[name]} == {touched}
@@ -297,7 +297,7 @@ def test_the_same_request_again_is_served_already(root: Path, capsys: pytest.Cap
     assert removed(root, "--id", FIRST) == 0
     before = product(root)
     assert removed(root, "--id", FIRST) == 0
-    assert "taken out before" in capsys.readouterr().out
+    assert "removed     nothing more" in capsys.readouterr().out
     assert product(root) == before
 
 
@@ -341,6 +341,33 @@ def test_a_damaged_shard_ends_in_one_sentence_and_is_not_written_over(root: Path
     path.write_bytes(path.read_bytes()[:-400])
     assert removed(root, "--id", FIRST) == 1
     assert f"{path}: is not a whole Arrow IPC file" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["corpus/data", "config.json"])
+def test_what_is_not_as_the_manifest_says_is_found_before_anything_is_touched(
+    root: Path, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = root / name if name == "config.json" else root / name / shard_of(root, FIRST)
+    data = bytearray(path.read_bytes())
+    place = data.index(b'"recipe"') + 14 if name != "config.json" else 0  # a letter of a shard's metadata
+    data[place] ^= 1
+    path.write_bytes(data)
+    before = work(root)
+    assert removed(root, "--id", FIRST) == 1
+    said = capsys.readouterr().err
+    assert str(path) in said
+    assert said.count("\n") == 1
+    assert work(root) == before
+
+
+def test_of_several_requests_those_that_name_nothing_are_told(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert removed(root, "--domain", "never.example", "--id", "0" * 32, "--url", "http://first3.example/") == 0
+    said = capsys.readouterr().out
+    missing = said[said.index("not found") : said.index("remembered")].split()[-2:]
+    assert missing == ["0" * 32, "never.example"]
+    listed = exclusions((root / "exclude.txt").read_text().splitlines(), name="exclude.txt")
+    assert listed.domains == ("never.example",)
+    assert "0" * 32 in listed.ids
 
 
 def test_a_list_that_someone_spoilt_is_named_with_its_line(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
