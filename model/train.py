@@ -96,7 +96,8 @@ class Trainer:
             if run.weights is not None:
                 network.load_state_dict(self._first_weights())
         network.to(self.device)
-        if run.compile if run.compile is not None else self.device.type == "cuda":
+        self.compiled = run.compile if run.compile is not None else self.device.type == "cuda"
+        if self.compiled:
             for block in network.transformer.h:
                 block.compile()
         batches = Batches(self.training, length=recipe.n_ctx, batch=recipe.batch, seed=recipe.seed)
@@ -235,7 +236,8 @@ class Trainer:
             return
         self.steps.model.eval()
         eot = self.training.eot
-        with self.steps.autocast():
+        # A compiler would make a program for each length of the cache.
+        with self.steps.autocast(), torch.compiler.set_stance("force_eager") if self.compiled else contextlib.nullcontext():
             rows = list(generated(self.steps.model, [[eot]], sampling=SAMPLE, eot=eot, base=self.steps.network))
         self.steps.model.train()
         self.sample = text_of([row[0] for row in rows if row[0] != eot], decode_bytes=self.vocabulary.decode_bytes)

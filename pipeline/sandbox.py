@@ -13,6 +13,7 @@ standard input closes, so none outlives its parent.  Children import what the ta
 
 import atexit
 import functools
+import gc
 import importlib
 import json
 import os
@@ -248,7 +249,10 @@ def serve(task_name: str, cpu_s: float, memory_bytes: int) -> None:
 
     config, _ = receive()
     module, _, function = task_name.partition(":")
+    gc.disable()  # what is imported stays, so it need not be looked through
     task = getattr(importlib.import_module(module), function)
+    gc.freeze()
+    gc.enable()
     # The limit counts what the libraries have mapped already, so it is set once they are loaded.
     if sys.platform == "linux":
         ceiling = _mapped_bytes() + memory_bytes

@@ -138,6 +138,15 @@ def test_every_way_of_training_learns_and_resumes(go, monkeypatch, other):
     assert result(output) == result(straight[2])
 
 
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # torch's compiler looks at what torch itself warns of
+def test_compiled_blocks_learn_the_same(go, caplog):
+    recipe = replace(QUICK, dropout=0.0)  # whose random numbers a compiler draws in its own order
+    plain, compiled = (go(name, recipe=recipe, compile=name == "compiled")[0] for name in ("plain", "compiled"))
+    assert compiled.validation_loss == pytest.approx(plain.validation_loss, abs=1e-4)
+    assert "recompile_limit" not in caplog.text
+
+
 # ---- what is refused ----
 
 
