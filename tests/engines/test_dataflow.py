@@ -112,7 +112,7 @@ def test_nothing_is_pickled_from_main_and_no_file_of_this_machine_is_named(trans
     seen = dict(contents(translated.graph))
     assert any(b"pipeline.documents.stage" in data for data in seen.values()), "the payloads were not unpacked"
     assert [name for name, data in seen.items() if b"__main__" in data] == []
-    assert [name for name, data in seen.items() if str(translated.folder).encode() in data] == []
+    assert [name for name, data in seen.items() if str(translated.folder).encode() in data or b".journal" in data] == []
 
 
 def test_every_step_that_knows_a_place_knows_it_as_gs(translated: Translated) -> None:

@@ -17,7 +17,7 @@ from google_here import PROJECT, REGION, client, dataflow_service, storage_emula
 from dags import engines, running
 from dags.__main__ import main
 from dags.engines import check_graph, engine_named, shards_at_once
-from dags.running import mendable, new_pipeline, pipeline_options
+from dags.running import mendable, new_pipeline, pipeline_options, run_pipeline
 from dags.settings import RunOptions
 from pipeline.schema import PipelineError
 
@@ -102,7 +102,7 @@ def test_an_engine_that_nobody_knows_is_wrong_use(capsys: pytest.CaptureFixture[
 
 def test_options_at_odds_are_one_sentence() -> None:
     options = pipeline_options(["--runner=PortableRunner", "--job_endpoint=localhost:1", "--environment_type=PROCESS"])
-    with pytest.raises(PipelineError, match="Beam's options: .*process_command is required"):
+    with pytest.raises(PipelineError, match=r"Beam.s options: .*process_command is required"):
         new_pipeline(options)
 
 
@@ -230,6 +230,10 @@ def test_a_graph_too_large_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engines, "MAX_GRAPH_BYTES", 1000)
     with pytest.raises(PipelineError, match=r"Dataflow takes 1,000\. Build in parts"):
         check_graph(pipeline)
+    bound = beam.Pipeline(runner="FnApiRunner", options=pipeline_options(["--runner=DataflowRunner"]))
+    bound | beam.Create([1])
+    with pytest.raises(PipelineError, match=r"Dataflow takes 1,000\."):
+        run_pipeline(bound)
 
 
 @pytest.mark.parametrize(
