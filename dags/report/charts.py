@@ -37,6 +37,7 @@ def funnel(stages: Sequence[Mapping[str, Any]]) -> Chart:
         {"step": name, "what": what, "count": count, "tip": f"{name}: {count:,} {what}"}
         for name, _, kept, lost in rows
         for what, count in (("kept", kept), ("dropped", lost))
+        if count
     ]
     labels = [{"step": name, "end": kept + lost, "kept": kept, "lost": lost} for name, _, kept, lost in rows]
 

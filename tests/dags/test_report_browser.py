@@ -81,16 +81,18 @@ class Visit:
         self.page.on("console", lambda message: self.said.append(f"{message.type}: {message.text}"))
         self.page.on("pageerror", lambda error: self.said.append(f"error: {error}"))
         self.page.on("dialog", lambda dialog: self.said.append(f"dialog: {dialog.message}"))
-        self.page.on("request", lambda request: self.said.append(f"request: {request.url}") if self.opened else None)
-        self.opened = False
+        self.page.on("request", lambda request: self.asked(request.url, but=path.as_uri()))
         self.page.goto(path.as_uri())
-        self.opened = True
 
     def __enter__(self) -> "Visit":
         return self
 
     def __exit__(self, *_: object) -> None:
         self.context.close()
+
+    def asked(self, url: str, *, but: str) -> None:
+        if url != but:
+            self.said.append(f"request: {url}")
 
     def faults(self) -> list[str]:
         """Serious and critical findings of axe-core."""
