@@ -13,7 +13,6 @@ from apache_beam.options.pipeline_options import (
     PortableOptions,
     StandardOptions,
     TestOptions,
-    WorkerOptions,
 )
 
 from pipeline import storage
@@ -81,8 +80,8 @@ def check_dataflow(options: PipelineOptions, *, paths: Sequence[str]) -> None:
     if importlib.util.find_spec("google.cloud") is None or importlib.util.find_spec("google.cloud.storage") is None:
         raise PipelineError("DataflowRunner needs libraries that are not installed: pip install 'webtext[dataflow]'.")
     cloud = options.view_as(GoogleCloudOptions)
-    chosen = {**dict.fromkeys(DATAFLOW_NEEDS), **_chosen(options)}
-    if missing := [f"--{name}={shown}" for name, shown in DATAFLOW_NEEDS.items() if not chosen[name]]:
+    given = options.get_all_options()
+    if missing := [f"--{name}={shown}" for name, shown in DATAFLOW_NEEDS.items() if not given[name]]:
         raise PipelineError(f"DataflowRunner also needs {' '.join(missing)}. docs/engines.md says how to get each.")
     for path in [*paths, cloud.temp_location, *([cloud.staging_location] if cloud.staging_location else [])]:
         if storage.is_local(path) and not (path == cloud.staging_location and is_offline(options)):
@@ -143,16 +142,6 @@ def _said(answer: Any) -> str:
 
 def _first_line(message: object) -> str:
     return (str(message).strip().splitlines() or [""])[0][:300]
-
-
-def _chosen(options: PipelineOptions) -> dict[str, Any]:
-    cloud, workers = options.view_as(GoogleCloudOptions), options.view_as(WorkerOptions)
-    return {
-        "project": cloud.project,
-        "region": cloud.region,
-        "temp_location": cloud.temp_location,
-        "sdk_container_image": workers.sdk_container_image,
-    }
 
 
 def check_graph(pipeline: beam.Pipeline) -> None:

@@ -2,9 +2,6 @@
 
 import argparse
 import datetime
-import hashlib
-import os
-import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
@@ -81,9 +78,7 @@ class RunOptions:
     @property
     def journal(self) -> str:
         """Where each shard that is finished is noted: a local file, wherever the corpus lies."""
-        if storage.is_local(self.output):
-            return storage.join(self.output, ".journal")
-        return os.path.join(tempfile.gettempdir(), f"webtext-{hashlib.sha256(self.output.encode()).hexdigest()[:16]}.journal")
+        return storage.journal_of(self.output)
 
     @property
     def workers_journal(self) -> str | None:

@@ -1,5 +1,6 @@
 """What an engine lacks is said in one sentence, before anything is written."""
 
+import importlib.util
 import json
 import socket
 import threading
@@ -85,6 +86,11 @@ def test_what_dataflow_lacks_is_listed(
     storage_here: str, capsys: pytest.CaptureFixture[str], chosen: dict[str, str], said: str
 ) -> None:
     assert said in failed(on_dataflow(**chosen), capsys)
+
+
+def test_libraries_that_are_not_installed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    assert "needs libraries that are not installed: pip install 'webtext[dataflow]'" in failed(on_dataflow(IMAGE), capsys)
 
 
 def test_files_of_this_machine_are_refused(storage_here: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
