@@ -1,4 +1,4 @@
-"""Writes core.lock and dev.lock: names, versions and hashes of everything the project installs.
+"""Writes core.lock, engines.lock and dev.lock: names, versions and hashes of everything the project installs.
 
 Needs `uv` on the PATH; run it as `make lock`.  torch and the packages of its GPU builds are left out, since each machine
 has its own build of them: the Makefile installs the version named in TORCH.
@@ -29,9 +29,11 @@ def blocks(lock: str) -> list[str]:
 def main() -> int:
     core = HERE / "core.lock"
     core.write_text(compiled())
+    stores = ("--extra=dataflow", "--extra=s3", f"--constraint={core}")
+    (HERE / "engines.lock").write_text(compiled(*stores))
     torch = HERE / "torch.txt"
     torch.write_text(TORCH + "\n")
-    everything = compiled("--extra=train", "--extra=dev", f"--constraint={core}", f"--constraint={torch}")
+    everything = compiled(*stores, "--extra=train", "--extra=dev", f"--constraint={torch}")
     (HERE / "dev.lock").write_text("\n".join(block for block in blocks(everything) if not PER_MACHINE.match(block)) + "\n")
     return 0
 
