@@ -159,7 +159,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--shard-bytes", type=positive, default=DEFAULTS["shard_bytes"], metavar="N", help="of text; default %(default)s"
     )
     output.add_argument("--rebuild", action="store_true", help="build with this configuration over what another one made")
-    output.add_argument("--workers", type=positive, default=None, metavar="N", help="default: the processors of this machine")
+    output.add_argument(
+        "--workers", type=positive, default=None, metavar="N",
+        help="shards at a time in a process; default: the processors of this machine, on other engines 1",
+    )  # fmt: skip
     output.add_argument("--quiet", action="store_true", help="no progress")
     output.add_argument("--dry-run", action="store_true", help="say what would be read and built, and stop")
 
