@@ -32,7 +32,7 @@ def plain_loop(dump: str, archive: str, root: str) -> None:
     from pipeline.documents.stage import extract_shard
     from pipeline.exclude import NO_EXCLUSIONS
     from pipeline.links import LinkConfig, merge_partition, spill_dump
-    from pipeline.manifest import publish_manifest
+    from pipeline.manifest import input_of, publish_manifest
     from pipeline.pages import Lookup, archive_shard, find_pages
     from pipeline.shard_list import list_path, written_list
     from pipeline.submissions import dump_shard
@@ -57,7 +57,8 @@ def plain_loop(dump: str, archive: str, root: str) -> None:
     wanted = tasks(sizes, documents, verdicts, root=root, validation=0.005, shard_bytes=SHARD_BYTES)
     shards = [write_corpus_shard(task, root=root, clusters_path=clusters_path) for task in wanted]
     every = sorted([*links, *pages, *documents, verdicts, *shards])
-    publish_manifest(every, root=root, inputs=[dump, archive], config={})
+    inputs = [input_of(named) for named in enumerate((dump, archive))]
+    publish_manifest(every, inputs, root=root, config={})
 
 
 def fresh_root(built: Path, scratch: Path, name: str) -> str:

@@ -7,6 +7,7 @@ A task a partition, each with a list of all partitions, would be the square of t
 """
 
 import functools
+import os
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -15,6 +16,8 @@ import pyarrow as pa
 from pipeline import storage
 from pipeline.schema import Shard, ShardError
 from pipeline.shards import batches_of, fingerprint, read_table, table_of, write_arrow
+
+IN_ROOT = "@/"  # begins the path of a shard in the list's own ROOT, which may be moved: the list is the same
 
 SHARD = pa.schema([
     ("stage", pa.string()),
@@ -36,16 +39,26 @@ class ShardList(NamedTuple):
 
 def written_list(shards: Sequence[Shard], *, path: str) -> ShardList:
     """Writes the records of `shards` to `path`, unless just they are there."""
-    listed = ShardList(path, digest_of(shards))
+    inside = f"{_root(path)}/"
+    placed = [
+        shard._replace(path=IN_ROOT + shard.path.removeprefix(inside)) if shard.path.startswith(inside) else shard
+        for shard in shards
+    ]
+    listed = ShardList(path, digest_of(placed))
     try:
         _read(listed)
     except ShardError:
-        write_arrow(path, SHARD, batches_of(table_of(shards, SHARD)))
+        write_arrow(path, SHARD, batches_of(table_of(placed, SHARD)))
     return listed
 
 
 def digest_of(shards: Sequence[Shard]) -> str:
     return fingerprint([list(shard) for shard in shards])
+
+
+def _root(path: str) -> str:
+    """ROOT of ROOT/STAGE/list-NAME.arrow."""
+    return os.path.dirname(os.path.dirname(path))
 
 
 @functools.lru_cache(maxsize=8)
@@ -61,7 +74,11 @@ def _read(listed: ShardList) -> tuple[Shard, ...]:
     shards = tuple(map(Shard, *(column.to_pylist() for column in table.columns)))
     if digest_of(shards) != listed.digest:
         raise ShardError(f"{listed.path}: holds another list than this run wrote. One run at a time can work in a directory.")
-    return shards
+    root = _root(listed.path)
+    return tuple(
+        shard._replace(path=storage.join(root, shard.path.removeprefix(IN_ROOT))) if shard.path.startswith(IN_ROOT) else shard
+        for shard in shards
+    )
 
 
 def list_path(root: str, stage: str, name: str) -> str:

@@ -17,8 +17,8 @@ ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples"
 WEBTEXT = Path(sys.executable).parent / "webtext"
 TIMEOUT_S = 300
-# They say where shards lie, or how long they took; the rest of ROOT is the same to the byte.
-OF_A_PLACE = ("list-", "run.json", "report.html", ".journal", ".lock")
+# They say how long things took; the rest of ROOT is the same to the byte.
+OF_A_RUN = ("run.json", "report.html", ".journal", ".lock")
 
 
 def webtext(*words: str, status: int = 0) -> subprocess.CompletedProcess[str]:
@@ -56,7 +56,7 @@ def contents(root: str) -> dict[str, str]:
     else:
         paths = storage.matching(f"{root}/**")
     found = {path[len(root) + 1 :]: path for path in paths}
-    return {name: storage.sha256_of(path) for name, path in found.items() if not os.path.basename(name).startswith(OF_A_PLACE)}
+    return {name: storage.sha256_of(path) for name, path in found.items() if not os.path.basename(name).startswith(OF_A_RUN)}
 
 
 @pytest.mark.slow

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 
 from pipeline import stage_names, storage
-from pipeline.manifest import SCHEMA, publish_manifest, stage_counts
+from pipeline.manifest import SCHEMA, input_of, publish_manifest, stage_counts
 from pipeline.schema import LedgerRow, Shard, ShardError
 from pipeline.shards import shard_path, write_ledger, write_shard
 
@@ -39,7 +39,7 @@ def whole_run(root: Path) -> list[Shard]:
 def published(root: Path, shards: list[Shard], **config: Any) -> dict[str, Any]:
     dump = root / "dump.zst"
     dump.write_bytes(b"a dump")
-    publish_manifest(shards, root=str(root), inputs=[str(dump)], config={**CONFIG, **config})
+    publish_manifest(shards, [input_of((0, str(dump)))], root=str(root), config={**CONFIG, **config})
     return json.loads((root / "corpus" / "manifest.json").read_text())
 
 

@@ -30,6 +30,16 @@ def test_a_list_is_read_as_it_was_written(tmp_path: Path) -> None:
     assert written_list([], path=str(tmp_path / "none.arrow")) == written_list([], path=str(tmp_path / "none.arrow"))
 
 
+def test_a_list_is_the_same_wherever_its_root_lies(tmp_path: Path) -> None:
+    bytes_of = []
+    for root in (tmp_path / "one", tmp_path / "deep" / "two"):
+        made = shards("links", 3, root=str(root))
+        listed = written_list(made, path=list_path(str(root), "links", "all"))
+        assert list(shards_in(listed)) == made
+        bytes_of.append(Path(listed.path).read_bytes())
+    assert bytes_of[0] == bytes_of[1]
+
+
 def test_the_same_list_is_not_written_twice_and_another_takes_its_place(tmp_path: Path) -> None:
     path = tmp_path / "list.arrow"
     written_list(shards("links", 3), path=str(path))
