@@ -80,6 +80,8 @@ def test_a_service_that_stays_says_how_it_is(name: str) -> None:
     assert set(check) == CHECK_KEYS
     assert check["test"][0] == "CMD"
     program, flag, code = check["test"][1:]
+    asked = re.findall(r"/dev/tcp/([^/]+)/(\d+)|//([\w.]+):(\d+)|\('([\w.]+)', (\d+)\)", code)
+    assert [host for found in asked for host in found[::2] if host] in (["localhost"], ["127.0.0.1"]), "a service is asked itself"
     if program == "python":
         compile(code, name, "exec")
     else:

@@ -19,7 +19,7 @@ from dags import engines, running
 from dags.__main__ import main
 from dags.engines import check_graph, engine_named, shards_at_once
 from dags.running import mendable, new_pipeline, pipeline_options, run_pipeline
-from dags.settings import RunOptions
+from dags.settings import CorpusConfig, RunOptions
 from pipeline.schema import PipelineError
 
 BUCKET = "needs-bucket"
@@ -167,6 +167,16 @@ def test_a_service_that_cannot_be_reached(storage_here: str, capsys: pytest.Capt
         address = f"http://127.0.0.1:{bound.getsockname()[1]}"
         said = failed(on_dataflow(IMAGE, f"--dataflow_endpoint={address}", "--no_auth"), capsys)
     assert f"{address} cannot be reached" in said
+
+
+def test_an_output_of_another_configuration(storage_here: str, service: str, capsys: pytest.CaptureFixture[str]) -> None:
+    recorded = client(storage_here).bucket(BUCKET).blob("root/config.json")
+    recorded.upload_from_string(json.dumps({**CorpusConfig().as_json(), "min_karma": 20}))
+    try:
+        said = failed(on_dataflow(IMAGE, f"--dataflow_endpoint={service}", "--no_auth"), capsys)
+    finally:
+        recorded.delete()
+    assert f"gs://{BUCKET}/root was made with another configuration: min_karma 20, now 3. Choose another --output" in said
 
 
 def test_all_that_is_right_passes(storage_here: str, service: str, capsys: pytest.CaptureFixture[str]) -> None:
