@@ -20,7 +20,7 @@ from pipeline import storage
 from pipeline.archive import MAX_RECORD_BYTES, Record, http_head, microseconds, records
 from pipeline.schema import Shard
 from pipeline.shard_list import ShardList, list_path, shards_in, written_list
-from pipeline.shards import Gather, MapShards, fingerprint, finished, read_table, shard_path, table_of, write_shard
+from pipeline.shards import Gather, MapShards, fingerprint, finished, open_arrow, read_table, shard_path, table_of, write_shard
 from pipeline.url import Allowed, UrlError, canonical
 
 VERSION = 1
@@ -158,6 +158,29 @@ def hash_range(hashes: np.ndarray, *, number: int, of: int) -> slice:
     return slice(int(np.searchsorted(prefixes, number, "left")), int(np.searchsorted(prefixes, number, "right")))
 
 
+def rows_of(path: str, *, number: int, of: int) -> Iterator[pa.RecordBatch]:
+    """Rows of a partition in a file sorted by hash.
+
+    Hashes are spread evenly, so about which record batches hold it is known: one or two are read, not the file, which each of
+    4,096 partitions would unpack whole.
+    """
+    reader = open_arrow(path)
+
+    def part_of(place: int) -> tuple[pa.RecordBatch, slice]:
+        batch = reader.get_batch(place).replace_schema_metadata()
+        return batch, hash_range(batch.column("hash").to_numpy(), number=number, of=of)
+
+    first = number * reader.num_record_batches // of
+    while first > 0 and part_of(first)[1].start == 0:  # it may begin before
+        first -= 1
+    for place in range(first, reader.num_record_batches):
+        batch, part = part_of(place)
+        if part.start < part.stop:
+            yield batch.slice(part.start, part.stop - part.start)
+        if part.stop < len(batch):
+            return
+
+
 def merge_partition(partition: Partition, *, root: str) -> Shard:
     """The rows of one partition from all archives, sorted by hash, uncompressed."""
     path = shard_path(root, "pages", partition.number, partition.of, name="index")
@@ -166,13 +189,9 @@ def merge_partition(partition: Partition, *, root: str) -> Shard:
     made_from = fingerprint(recipe, sorted(archive.digest for archive in archives))
     if shard := finished(path, made_from):
         return shard
-    parts = []
-    for archive in archives:
-        table = read_table(archive.path)
-        part = hash_range(table.column("hash").to_numpy(), number=partition.number, of=partition.of)
-        parts.append(table.slice(part.start, part.stop - part.start))
+    parts = [rows for archive in archives for rows in rows_of(archive.path, number=partition.number, of=partition.of)]
     order = [(name, "ascending") for name in ("hash", "key", "archive_name", "archive_digest", "offset", "archive")]
-    table = pa.concat_tables(parts).sort_by(order)
+    table = pa.Table.from_batches(parts, ENTRY).sort_by(order)
     return write_shard(
         path, table, stage="pages", number=partition.number, of=partition.of, recipe=recipe, made_from=made_from, compression=None
     )

@@ -4,7 +4,7 @@ import pytest
 from warc_bytes import http, packed, record, redirect
 
 from pipeline.archive import stored_record
-from pipeline.archive_index import ArchiveIndex, Partition, index_archive, merge_partition
+from pipeline.archive_index import ENTRY, ArchiveIndex, Entry, Partition, index_archive, merge_partition, rows_of
 from pipeline.exclude import Exclusions
 from pipeline.link_rules import link_id
 from pipeline.pages import Lookup, Page, archive_shard, archived_page, find_pages
@@ -164,6 +164,22 @@ def test_every_key_is_found_however_many_partitions(tmp_path: Path, partitions: 
     urls = [f"http://h{n}.example/" for n in range(100)]
     index = ArchiveIndex(index_of(tmp_path, packed(*map(record, urls)), partitions=partitions))
     assert [entry.url for url in urls for entry in index.find(canonical(url).key)] == urls
+
+
+@pytest.mark.parametrize("spread", [1, 1 << 20, 1 << 45])
+def test_a_partition_is_cut_out_of_a_file_without_reading_it_whole(tmp_path: Path, spread: int) -> None:
+    """Hashes over all of their range, over a part of it, and in one clump, as nobody's are."""
+    hashes = sorted({(number * 0x9E3779B97F4A7C15) % (1 << 64) // spread for number in range(5000)})
+    row = Entry(0, "key", "url", 0, "a", "d", "a.warc.gz", 0, 1, "d", 200, None, None, 0, "")
+    path = str(tmp_path / "pages" / "archive.arrow")
+    table = table_of([row._replace(hash=value, offset=number) for number, value in enumerate(hashes)], ENTRY)
+    write_shard(path, table, stage="pages", number=0, of=1, recipe="", made_from="")
+    for of in (1, 4, 64, 4096):
+        found = [part.column("offset").to_pylist() for n in range(of) for part in rows_of(path, number=n, of=of)]
+        assert [offset for part in found for offset in part] == list(range(len(hashes)))
+    empty = str(tmp_path / "pages" / "empty.arrow")
+    write_shard(empty, ENTRY.empty_table(), stage="pages", number=0, of=1, recipe="", made_from="")
+    assert list(rows_of(empty, number=3, of=16)) == []
 
 
 def test_links_in_are_pages_kept_and_ledger_rows(tmp_path: Path) -> None:
