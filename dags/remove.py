@@ -7,7 +7,7 @@ remembered in ROOT/exclude.txt: no later build of ROOT brings it back, nor a dup
 import argparse
 import sys
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -144,10 +144,9 @@ def matches(request: Exclusions, *, root: str, manifest: dict[str, Any]) -> Foun
     redirected = dict(redirected_to(request, root=root, allowed=allowed))
     kept: defaultdict[str, dict[str, str]] = defaultdict(dict)
     urls: dict[str, str] = {}
-    domains = pa.array(sorted({registrable_domain(name) or name for name in request.domains}), pa.string())
     ids = pa.array(sorted({*request.ids, *redirected}), pa.string())
     for path, batch in corpus_batches(root, manifest, columns=["id", "url", "domain"]):
-        likely = pc.or_(pc.is_in(batch.column("id"), value_set=ids), pc.is_in(batch.column("domain"), value_set=domains))
+        likely = pc.or_(pc.is_in(batch.column("id"), value_set=ids), may_be_under(batch.column("domain"), request.domains))
         for row in batch.filter(likely).to_pylist():
             key = key_of(row["url"], id_=row["id"], allowed=allowed)
             named = entry_against(key, excluded=request) if key else row["id"] if row["id"] in request.ids else None
@@ -170,6 +169,15 @@ def matches(request: Exclusions, *, root: str, manifest: dict[str, Any]) -> Foun
     elsewhere = {id_: keepers.get(keeper, f"document {keeper} of an older corpus") for id_, keeper in staying.items()}
     before = {*request.domains, *request.ids} & {*known.domains, *known.ids}
     return Found(dict(kept), urls, folded, elsewhere, frozenset(entries | before), before=bool(before))
+
+
+def may_be_under(registrable: pa.Array, domains: Sequence[str]) -> pa.Array:
+    """Whether a document of such a registrable domain may belong to one of `domains`: the host alone says it."""
+    names = pa.array(sorted({*domains, *(registrable_domain(name) or name for name in domains)}), pa.string())
+    under = pc.is_in(registrable, value_set=names)
+    for name in domains:  # `blogspot.com` holds the registrable domains of others
+        under = pc.or_(under, pc.ends_with(registrable, f".{name}"))
+    return under
 
 
 def redirected_to(request: Exclusions, *, root: str, allowed: Allowed) -> Iterator[tuple[str, str]]:

@@ -9,14 +9,18 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import pyarrow as pa
 import pytest
 from runs import arguments, built, corpus, differences, ledger, product, rows, temporaries, unconserved, webtext
 from small_web import Files, Web
 
 from dags.__main__ import main
+from dags.remove import matches
 from pipeline import storage
 from pipeline.exclude import exclusions
-from pipeline.link_rules import link_id
+from pipeline.link_rules import entry_against, link_id
+from pipeline.shards import write_arrow
+from pipeline.url import canonical
 
 FIRST = link_id("first3.example/")  # stands for two more: copy3 and near3
 FOLDED = {link_id("copy3.example/"), link_id("near3.example/")}
@@ -149,6 +153,30 @@ def test_everything_can_be_removed(root: Path, capsys: pytest.CaptureFixture[str
     assert whole_again(root, capsys)
     assert main(["inspect", str(root)]) == 0
     assert "0 documents" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("domain", "gone"),
+    [
+        ("example.com", {"www.example.com", "a.b.example.com", "news.example.com"}),
+        ("news.example.com", {"news.example.com"}),
+        ("blogspot.com", {"blogspot.com", "me.blogspot.com", "you.blogspot.com"}), ("me.blogspot.com", {"me.blogspot.com"}),
+        ("example.co.uk", {"www.example.co.uk"}),
+    ],
+)  # fmt: skip
+def test_a_domain_covers_what_the_removal_list_covers(tmp_path: Path, domain: str, gone: set[str]) -> None:
+    hosts = [
+        "www.example.com", "a.b.example.com", "news.example.com", "notexample.com", "blogspot.com", "me.blogspot.com",
+        "you.blogspot.com", "www.example.co.uk",
+    ]  # fmt: skip
+    pages = {host: canonical(f"http://{host}/") for host in hosts}
+    rows = [{"id": link_id(page.key), "url": page.fetch_url, "domain": page.domain} for page in pages.values()]
+    write_arrow(f"{tmp_path}/corpus/data/train-0.arrow", (table := pa.Table.from_pylist(rows)).schema, table.to_batches())
+    manifest = {"shards": [{"path": "data/train-0.arrow"}], "ledger": [], "config": {}}
+    request = exclusions([domain], name="request")
+    found = matches(request, root=str(tmp_path), manifest=manifest)
+    assert set(found.urls.values()) == {pages[host].fetch_url for host in gone}
+    assert set(found.urls) == {link_id(page.key) for page in pages.values() if entry_against(page.key, excluded=request)}
 
 
 # ---- stopped at any moment ----
