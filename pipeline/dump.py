@@ -134,7 +134,10 @@ class _Lines:
 def parsed(line: bytes) -> Submission | BadLine | None:
     """The submission in a line; None for an empty line."""
     try:
-        return submission_of(orjson.loads(line))
+        record = orjson.loads(line)
+        if type(record) is not dict:
+            return BadLine(SubmissionDrop.BAD_JSON, hashlib.sha256(line).hexdigest(), "not an object")
+        return submission_of(record)
     except FieldError as error:
         return BadLine(SubmissionDrop.BAD_FIELD, hashlib.sha256(line).hexdigest(), str(error))
     except orjson.JSONDecodeError as error:
@@ -156,13 +159,11 @@ def _is_utf8(line: bytes) -> bool:
     return True
 
 
-def submission_of(record: Any) -> Submission:
+def submission_of(record: dict[str, Any]) -> Submission:
     """The submission that a JSON object describes, in any shape since 2005.  Raises FieldError.
 
     URLs of dumps are HTML-escaped once, those that praw wrote (`"_source": "praw"`) are not.
     """
-    if type(record) is not dict:
-        raise FieldError("not an object")
     get = record.get
     name, url, subreddit, score, created = get("id"), get("url"), get("subreddit"), get("score"), get("created_utc")
     if type(name) is not str or not 0 < len(name) <= MAX_ID_CHARS:

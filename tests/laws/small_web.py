@@ -202,7 +202,7 @@ def drop_submissions(maker: Maker) -> None:
     maker.bad_line(b'{"id": "b1", "url": "http://a.example/\xff\xfe"}', "BAD_UTF8")
     maker.bad_line(b'{"id": "b2", "url": "http://a.example/"}\0\0\0\0', "NUL_BYTE")
     maker.bad_line(b'{"id": 17, "url": "http://a.example/", "score": 5, "created_utc": 1380000000}', "BAD_FIELD")
-    maker.bad_line(b'["no", "object"]', "BAD_FIELD")
+    maker.bad_line(b'["no", "object"]', "BAD_JSON")
 
 
 def drop_links(maker: Maker) -> None:

@@ -173,8 +173,8 @@ def test_a_line_without_end_counts_and_empty_lines_do_not() -> None:
         (b'{"id": "\xff"}', SubmissionDrop.BAD_UTF8),
         (b"\0\0\0\0", SubmissionDrop.NUL_BYTE),
         (b'{"id": "a\0b"}', SubmissionDrop.NUL_BYTE),
-        (b"[1, 2]", SubmissionDrop.BAD_FIELD),
-        (b"null", SubmissionDrop.BAD_FIELD),
+        (b"[1, 2]", SubmissionDrop.BAD_JSON),
+        (b"null", SubmissionDrop.BAD_JSON),
         (b'{"a": "' + b"x" * MAX_LINE_BYTES + b'"}', SubmissionDrop.LINE_TOO_LONG),
     ],
 )
