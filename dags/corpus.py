@@ -38,6 +38,7 @@ from pipeline.fetch.config import FetchConfig
 from pipeline.links import LinkConfig, SelectLinks
 from pipeline.manifest import WriteManifest
 from pipeline.pages import FetchPages
+from pipeline.removal import hand_over
 from pipeline.schema import PipelineError
 from pipeline.submissions import ReadSubmissions
 from pipeline.wanted import Wanted
@@ -83,6 +84,7 @@ def run(options: argparse.Namespace) -> int:
         return 0
     started = time.monotonic()
     with output_directory(root), stopping_cleanly("corpus"):
+        hand_over(root)
         config = replace(config, removed=digest_of_file(removals) if storage.exists(removals := removals_path(root)) else None)
         recorded = recorded_configuration(root)
         differences = config.differences(recorded) if recorded else []

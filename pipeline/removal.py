@@ -115,6 +115,13 @@ def pending(root: str) -> Plan | None:
         raise PipelineError(message) from error
 
 
+def hand_over(root: str) -> None:
+    """Before a build: what a stopped removal was to take out is remembered, so that the build leaves it out; the plan goes."""
+    if (plan := pending(root)) is not None:
+        storage.write_text(removals_path(root), plan.removals)
+    storage.remove([plan_path(root)])
+
+
 def carry_out(plan: Plan, *, root: str) -> dict[str, Any]:
     """Takes the documents out; returns the manifest of what is left.  A plan that was carried out in part is ended.
 

@@ -249,6 +249,20 @@ def work(root: Path) -> dict[str, str]:
     return {str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
 
 
+@pytest.mark.slow
+def test_a_build_after_a_removal_that_was_stopped_leaves_it_out(
+    whole: tuple[Files, Path], root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with killed_before_change(2, monkeypatch), pytest.raises(Killed):
+        removed(root, "--id", FIRST)
+    assert not (root / "exclude.txt").exists()
+    assert not (root / "corpus" / "manifest.json").exists()
+    built(*arguments(whole[0], root))
+    assert FIRST not in {row["id"] for row in corpus(root)}
+    assert not (root / "removal.json").exists()
+    assert whole_again(root, capsys)
+
+
 def test_a_corpus_that_changed_since_a_removal_was_stopped_is_left_alone(
     root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
