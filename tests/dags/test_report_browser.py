@@ -82,6 +82,7 @@ class Visit:
         self.page.on("pageerror", lambda error: self.said.append(f"error: {error}"))
         self.page.on("dialog", lambda dialog: self.said.append(f"dialog: {dialog.message}"))
         self.page.on("request", lambda request: self.asked(request.url, but=path.as_uri()))
+        self.page.on("requestfailed", lambda request: self.said.append(f"stopped by {request.failure}: {request.url}"))
         self.page.goto(path.as_uri())
 
     def __enter__(self) -> "Visit":
@@ -250,7 +251,9 @@ def test_the_policy_stops_what_a_hole_would_let_in(browser: Browser, report: Pat
         visit.page.locator("#h").click()
         assert visit.evaluate("typeof window.owned") == "undefined"
         assert any("Content Security Policy" in said for said in visit.said)
-        assert not any(said.startswith("request: https") for said in visit.said)
+        asked = [said.partition(" ")[2] for said in visit.said if said.startswith("request: ")]
+        assert asked == ["https://attacker.example/x"]
+        assert all(f"stopped by csp: {url}" in visit.said for url in asked)
 
 
 def test_a_barrier_is_seen(browser: Browser, report: Path, tmp_path: Path) -> None:
