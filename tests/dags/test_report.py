@@ -14,7 +14,7 @@ import pytest
 from corpus_made import rows, write_corpus
 from hostile_corpus import ATTACKS, hostile_corpus
 from lxml.html import HtmlElement
-from runs import ledger
+from runs import arguments, built, clear_error, ledger, webtext
 from small_web import Files
 
 from dags.__main__ import main
@@ -314,6 +314,21 @@ def test_a_report_that_cannot_be_written_ends_in_one_sentence(root: Path, capsys
     assert f"the corpus in {root} is finished, but not its report: cannot write {report}" in said
     assert said.count("\n") == 1
     assert main(["verify", str(root)]) == 0
+
+
+@pytest.mark.slow
+def test_a_run_whose_report_fails_says_that_the_corpus_is_whole(whole: tuple[Files, Path], root: Path) -> None:
+    report = root / "corpus" / "report.html"
+    report.unlink()
+    report.mkdir()
+    done = webtext(*arguments(whole[0], root))
+    assert f"the corpus in {root} is finished, but not its report: cannot write" in clear_error(done)
+    assert done.stdout.splitlines()[-1].split()[:2] == ["kept", "244"]
+    assert main(["verify", str(root)]) == 0
+    report.rmdir()
+    done = built(*arguments(whole[0], root))
+    assert done.stdout.splitlines()[-2:][0] == f"report: {report}"
+    assert report.read_text().startswith("<!doctype html>")
 
 
 def test_a_damaged_shard_and_a_missing_corpus_end_in_one_sentence(
