@@ -16,6 +16,7 @@ from pipeline.url import HOST, registrable_domain
 CHUNK_ROWS = 1 << 16
 DROPPED_SAMPLE = 20  # of each reason of each stage
 MEMBERS = 25  # shown of a cluster
+TOLD_VALUES = 10_000  # of a reason's details that are told apart
 NO_HOST = "(no host name)"
 # Of the URL as it was submitted, so that userinfo, ports and strange schemes may stand in it.
 HOST_OF = r"^[A-Za-z][A-Za-z0-9+.-]*://(?:[^/?#@]*@)?(?P<host>[^/?#:@\\]+)"
@@ -51,7 +52,7 @@ class LedgerFacts(NamedTuple):
 def ledger_facts(root: str, manifest: dict[str, Any], *, keepers: Collection[str]) -> LedgerFacts:
     """`keepers`: ids of documents whose duplicates are wanted.  Raises ShardError for a file that is missing or damaged."""
     hosts: Tally[tuple[str | None, str]] = Tally()
-    told: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    told: defaultdict[str, Tally[str]] = defaultdict(lambda: Tally(most=TOLD_VALUES))  # a server may call its media type anything
     members: defaultdict[str, list[Dropped]] = defaultdict(list)
     samples: defaultdict[tuple[str, str], Lowest[Dropped]] = defaultdict(lambda: Lowest(DROPPED_SAMPLE))
     rows = 0
@@ -59,7 +60,7 @@ def ledger_facts(root: str, manifest: dict[str, Any], *, keepers: Collection[str
         rows += chunk.num_rows
         hosts.add(host_counts(chunk))
         for reason, counts in details(chunk):
-            told[reason].update(counts)
+            told[reason].add(counts)
         for member in members_of(keepers, chunk):
             if member.kept is not None:
                 members[member.kept] = sorted([*members[member.kept], member], key=lambda row: row.url or "")[:MEMBERS]
@@ -73,7 +74,7 @@ def ledger_facts(root: str, manifest: dict[str, Any], *, keepers: Collection[str
         rows=rows,
         domains=domains_of(hosts),
         forgotten=hosts.forgotten,
-        told=dict(told),
+        told={reason: tally.counts for reason, tally in told.items()},
         members=dict(members),
         sample=[row for _, lowest in sorted(samples.items()) for row in lowest.items()],
     )
