@@ -10,6 +10,8 @@ be grown the shares of the large domains stay and the number of domains follows 
 
 import argparse
 import json
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from crawl_simulation import YIELD, domains_of, fitted_sigma, grow
 from scale_model import (
@@ -19,12 +21,11 @@ from scale_model import (
     Costs,
     Hosts,
     Machine,
-    Prices,
+    Stage,
     breaks,
     costs_of,
     crawl_cpu_hours,
     crawl_days,
-    dollars,
     hosts_of,
     largest_partition,
     limit,
@@ -37,27 +38,65 @@ WORKERS = (1, 4, 16, 256)  # for each of LINKS
 GROWN = 45_000_000  # links that are grown one by one: half a minute; more are extrapolated
 THETA = 10.0
 
+
+# ---- money ----
+
+
+@dataclass(frozen=True)
+class Prices:
+    """US dollars.  Dataflow batch, us-central1, as public cost estimators quote Google's list; Google's page was not readable
+    when this was written, so check it.  Storage: cloud.google.com/storage/pricing-examples."""
+
+    vcpu_hour: float = 0.056
+    gb_hour: float = 0.003557
+    disk_gb_hour: float = 0.000054
+    shuffle_gb: float = 0.011
+    stored_gb_month: float = 0.020
+    thousand_writes: float = 0.005
+    thousand_reads: float = 0.0004
+
+
+def dollars(stages: Sequence[Stage], *, workers: int, machine: Machine, prices: Prices) -> dict[str, float]:
+    """Of a run on Dataflow: workers are paid for until the last stage is done, objects by the request and by the month."""
+    hours = sum(stage.hours(workers, machine) for stage in stages) * workers
+    written = sum(stage.written_bytes for stage in stages)
+    writes = sum(stage.tasks * 2 for stage in stages)  # a shard and its ledger
+    rate = machine.vcpus * prices.vcpu_hour + machine.memory_gb * prices.gb_hour + machine.disk_gb * prices.disk_gb_hour
+    return {
+        "workers": hours * rate,
+        "shuffle": sum(stage.shuffle_bytes for stage in stages) / GB * prices.shuffle_gb,
+        "requests": writes / 1000 * prices.thousand_writes + sum(stage.reads for stage in stages) / 1000 * prices.thousand_reads,
+        "stored a month": written / GB * prices.stored_gb_month,
+    }
+
+
+# ---- the tables ----
+
+def row(stage: Stage, *, hours: float, longest: float) -> str:
+    cells = [stage.name, f"{stage.cpu_s / HOUR:,.2f}", f"{stage.wait_s / HOUR:,.2f}", f"{stage.tasks:,}", f"{hours:,.2f}"]
+    cells += [f"{longest:,.2f}" if longest else "", f"{stage.peak_gb:,.1f}", f"{stage.written_bytes / GB:,.1f}"]
+    return f"| {' | '.join(cells)} | {stage.shuffle_bytes / 1e6:,.2f} |"
+
+
+def total(stages: Sequence[Stage]) -> Stage:
+    sums = {name: sum(getattr(stage, name) for stage in stages) for name in ("cpu_s", "wait_s", "written_bytes", "shuffle_bytes")}
+    peak_gb = max(stage.peak_gb for stage in stages)
+    return Stage("all", tasks=sum(stage.tasks for stage in stages), longest_s=0, peak_gb=peak_gb, **sums)
+
+
 def told(links: int, hosts: Hosts, costs: Costs, *, workers: int, machine: Machine, prices: Prices) -> str:
-    stages = stages_of(links, hosts, costs, machine)
+    stages = stages_of(links, hosts, costs, machine, workers=workers)
     partitions = partitions_at(links, costs)
     hours = sum(stage.hours(workers, machine) for stage in stages)
-    cpu_hours = sum(stage.cpu_s for stage in stages) / HOUR
     lines = [
         f"## {links:,} links", "",
         f"{round(links * costs.submissions_a_link):,} submissions, {round(links * YIELD):,} pages, "
         f"{round(links * YIELD * costs.documents):,} documents; {partitions:,} partitions, the largest of "
         f"{largest_partition(hosts, partitions):,} links; {hosts.domains:,} domains.", "",
-        f"| stage | CPU h | tasks | hours with {workers} workers | largest task, h | peak GB | written GB | shuffled MB |",
-        "|---|---|---|---|---|---|---|---|",
-        *(
-            f"| {stage.name} | {stage.cpu_s / HOUR:,.2f} | {stage.tasks:,} | {stage.hours(workers, machine):,.2f} | "
-            f"{stage.longest_s / HOUR:,.2f} | {stage.peak_gb:,.1f} | {stage.written_bytes / GB:,.1f} | "
-            f"{stage.shuffle_bytes / 1e6:,.2f} |"
-            for stage in stages
-        ),
-        f"| all | {cpu_hours:,.1f} | {sum(stage.tasks for stage in stages):,} | {hours:,.1f} | | "
-        f"{max(stage.peak_gb for stage in stages):,.1f} | {sum(stage.written_bytes for stage in stages) / GB:,.0f} | "
-        f"{sum(stage.shuffle_bytes for stage in stages) / 1e6:,.1f} |", "",
+        f"| stage | CPU h | waiting h | tasks | hours, {workers} workers | largest task, h | peak GB | written GB | shuffle MB |",
+        "|---|---|---|---|---|---|---|---|---|",
+        *(row(stage, hours=stage.hours(workers, machine), longest=stage.longest_s / HOUR) for stage in stages),
+        row(total(stages), hours=hours, longest=0), "",
     ]  # fmt: skip
     paid = dollars(stages, workers=workers, machine=machine, prices=prices)
     archive = links * YIELD * costs.archive_bytes / 1e12

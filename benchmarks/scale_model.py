@@ -14,6 +14,7 @@ from pipeline.corpus import SHARD_BYTES
 from pipeline.dedup.edges import parts_of
 from pipeline.dedup.rule import PRESETS
 from pipeline.dedup.verdicts import MAX_UNION_NODES
+from pipeline.storage import AT_ONCE
 
 RESULTS = Path(__file__).parent / "results"
 GB, HOUR = 1e9, 3600
@@ -25,21 +26,9 @@ SHARD_BYTES_IN_A_LIST = 190  # the same file: 4,096 take 0.77 MB
 BASE_GB = 0.30  # Beam and the libraries: results/corpus_memory.md, main at 1x
 SPILL_GB = 0.45  # a dump of any length: results/links.md
 SANDBOX_GB = 0.28  # each of the children that extract: the same
+REQUEST_S = 0.03  # until an object store answers
+PROCESS_BYTES_S = 100e6  # that a process reads from it
 VERDICT_BYTES = 1_000  # of a dropped document while the verdicts are written
-
-
-@dataclass(frozen=True)
-class Prices:
-    """US dollars.  Dataflow batch, us-central1, as public cost estimators quote Google's list; Google's page was not readable
-    when this was written, so check it.  Storage: cloud.google.com/storage/pricing-examples."""
-
-    vcpu_hour: float = 0.056
-    gb_hour: float = 0.003557
-    disk_gb_hour: float = 0.000054
-    shuffle_gb: float = 0.011
-    stored_gb_month: float = 0.020
-    thousand_writes: float = 0.005
-    thousand_reads: float = 0.0004
 
 
 @dataclass(frozen=True)
@@ -60,6 +49,7 @@ class Costs:
     spill_s: float  # a submission
     links_s: float  # a submission
     index_s: float  # a page
+    cut_s: float  # an archive and partition of the index
     find_s: float  # a link
     page_s: float  # a page, extracted
     fetch_s: float  # a request, https
@@ -96,7 +86,7 @@ def costs_of(measured: Mapping[str, Any]) -> Costs:
         submissions_a_link=stages["spill"]["records"] / stages["links"]["rows"],
         dump_bytes=stages["spill"]["dump_bytes"] / stages["links"]["rows"],
         spill_s=each("spill"), links_s=each("links"),
-        index_s=each("index") + each("index merge"), find_s=each("pages"), page_s=each("documents"),
+        index_s=each("index"), cut_s=measured["cut_s"], find_s=each("pages"), page_s=each("documents"),
         fetch_s=figure("fetch.md", r"https, [\s\S]*?our_crawl +\d+ +([\d.]+)") / 1000,
         documents=documents["rows"] / documents["records"],
         text_bytes=documents["text_bytes"] / documents["rows"],
@@ -111,7 +101,7 @@ def costs_of(measured: Mapping[str, Any]) -> Costs:
         written={
             "spill": stages["spill"]["bytes_written"] / stages["links"]["rows"],
             "links": stages["links"]["bytes_written"] / stages["links"]["rows"],
-            "index": each("index", "bytes_written") + each("index merge", "bytes_written"),
+            "index": each("index", "bytes_written"),
             "pages": each("pages", "bytes_written"),
             "documents": documents["bytes_written"] / documents["rows"],
             "corpus": each("corpus", "bytes_written"),
@@ -167,19 +157,20 @@ class Stage:
     name: str
     cpu_s: float
     tasks: int
-    longest_s: float  # CPU seconds of the largest task
+    longest_s: float  # of the largest task, CPU and waiting
     peak_gb: float = 0.0  # of a worker, at the largest task, with others beside it
     disk_gb: float = 0.0  # of a worker
     written_bytes: float = 0.0
     shuffle_bytes: float = 0.0
     reads: float = 0.0  # requests to the object store
+    wait_s: float = 0.0  # for the store, while a process does nothing else
 
     def hours(self, workers: int, machine: Machine) -> float:
-        """Until it is done: as the CPU allows, or as the largest task does."""
-        return max(self.cpu_s / (workers * machine.vcpus), self.longest_s) / HOUR
+        """Until it is done: as the processes allow, or as the largest task does."""
+        return max((self.cpu_s + self.wait_s) / (workers * machine.vcpus), self.longest_s) / HOUR
 
 
-def stages_of(links: int, hosts: Hosts, costs: Costs, machine: Machine) -> list[Stage]:
+def stages_of(links: int, hosts: Hosts, costs: Costs, machine: Machine, *, workers: int = 1) -> list[Stage]:
     """The DAG over an archive of its own pages.  A live crawl comes before it, and is bounded by politeness: `crawl_days`."""
     partitions = partitions_at(links, costs)
     largest = largest_partition(hosts, partitions)
@@ -193,10 +184,16 @@ def stages_of(links: int, hosts: Hosts, costs: Costs, machine: Machine) -> list[
     shards = max(1, round(kept * costs.text_bytes / SHARD_BYTES))
     found: list[Stage] = []
 
-    def stage(name: str, each_s: float, records: float, tasks: int, *, largest: float | None = None, **more: Any) -> None:
-        largest = 1 / tasks if largest is None else largest
-        elements = tasks * ELEMENT_BYTES + tasks * SHARD_BYTES_IN_A_LIST
-        found.append(Stage(name, each_s * records, tasks, each_s * records * largest, shuffle_bytes=elements, **more))
+    def stage(
+        name: str, each_s: float, records: float, tasks: int, *, largest: float | None = None, reads: float = 0.0,
+        at_once: int = 1, read_bytes: float = 0.0, ahead: bool = False, **more: Any,
+    ) -> None:  # fmt: skip
+        """`ahead`: the next records are read while one is worked on."""
+        cpu_s, wait_s = each_s * records, reads * REQUEST_S / at_once + read_bytes / PROCESS_BYTES_S
+        wait_s = max(0.0, wait_s - cpu_s) if ahead else wait_s
+        longest_s = (cpu_s + wait_s) * (1 / tasks if largest is None else largest)
+        elements = tasks * (ELEMENT_BYTES + SHARD_BYTES_IN_A_LIST)
+        found.append(Stage(name, cpu_s, tasks, longest_s, shuffle_bytes=elements, reads=reads, wait_s=wait_s, **more))
 
     def held(each_bytes: float, *, child_gb: float = 0.0) -> float:
         """GB of a worker that has the largest partition in one of its processes and mean ones in the others."""
@@ -204,27 +201,34 @@ def stages_of(links: int, hosts: Hosts, costs: Costs, machine: Machine) -> list[
         return machine.vcpus * (BASE_GB + child_gb) + (largest + beside) * each_bytes / GB
 
     stage("spill", costs.spill_s, submissions, dumps, peak_gb=machine.vcpus * SPILL_GB,
-          written_bytes=links * costs.written["spill"])  # fmt: skip
+          written_bytes=links * costs.written["spill"], read_bytes=links * costs.dump_bytes)  # fmt: skip
     stage("links", costs.links_s, submissions, partitions, largest=share, peak_gb=held(costs.bytes_a_row["links"]),
-          written_bytes=links * costs.written["links"], reads=partitions * dumps)  # fmt: skip
+          written_bytes=links * costs.written["links"], reads=partitions * dumps * 8)  # fmt: skip
     stage("index", costs.index_s, pages, archives, peak_gb=machine.vcpus * (BASE_GB + 2e3 * pages / archives / GB),
-          written_bytes=pages * costs.written["index"], reads=archives * partitions)  # fmt: skip
+          written_bytes=pages * costs.written["index"], read_bytes=pages * costs.archive_bytes)  # fmt: skip
+    stage("index merge", costs.cut_s, archives * partitions, partitions,
+          peak_gb=machine.vcpus * (BASE_GB + 3 * pages / partitions * costs.index_bytes / GB),
+          written_bytes=pages * costs.index_bytes, reads=archives * partitions * 5, at_once=AT_ONCE)  # fmt: skip
     stage("pages", costs.find_s, links, partitions, largest=share, peak_gb=held(costs.bytes_a_row["pages"]),
           disk_gb=machine.vcpus * pages * costs.index_bytes / GB,  # every process maps a copy of the index
-          written_bytes=links * costs.written["pages"], reads=partitions * machine.vcpus)  # fmt: skip
+          written_bytes=links * costs.written["pages"], reads=partitions * (10 + 3 * workers * machine.vcpus))  # fmt: skip
     stage("documents", costs.page_s, pages, partitions, largest=share,
           peak_gb=held(YIELD * costs.documents * costs.bytes_a_row["documents"], child_gb=SANDBOX_GB),
-          written_bytes=documents * costs.written["documents"], reads=pages)  # fmt: skip
+          written_bytes=documents * costs.written["documents"], reads=pages, ahead=True)  # fmt: skip
     stage("signatures", costs.sign_s, documents, partitions, largest=share,
           peak_gb=held(YIELD * costs.documents * 2 * costs.signature_bytes),
-          written_bytes=documents * costs.signature_bytes, reads=partitions * 4)  # fmt: skip
+          written_bytes=documents * costs.signature_bytes, reads=partitions * 8)  # fmt: skip
     stage("edges", costs.cluster_s / 2, documents, bands, peak_gb=machine.vcpus * (BASE_GB + min(documents, 1e8) * 40 / GB),
-          written_bytes=documents * costs.edge_bytes, reads=bands * partitions * 2)  # fmt: skip
+          written_bytes=documents * costs.edge_bytes, reads=bands * partitions * 5)  # fmt: skip
     stage("verdicts", costs.cluster_s / 2, documents, 1,
           peak_gb=BASE_GB + (min(documents, MAX_UNION_NODES) * 16 + dropped * VERDICT_BYTES) / GB,
-          written_bytes=dropped * 100, reads=partitions * 4)  # fmt: skip
+          written_bytes=dropped * 100, reads=partitions * 10)  # fmt: skip
     stage("corpus", costs.write_s, kept, shards, peak_gb=machine.vcpus * (BASE_GB + 3 * SHARD_BYTES / GB),
-          written_bytes=kept * costs.written["corpus"], reads=shards * partitions * 3)  # fmt: skip
+          written_bytes=kept * costs.written["corpus"], reads=shards * partitions * 6, at_once=AT_ONCE)  # fmt: skip
+    files = 6 * partitions + shards
+    corpus_s = kept * costs.written["corpus"] / (machine.vcpus * PROCESS_BYTES_S)
+    stage("manifest", 0.0, 0, 1, peak_gb=BASE_GB, reads=files * 3, at_once=AT_ONCE, read_bytes=corpus_s * PROCESS_BYTES_S)
+    stage("inputs", 0.0, 0, dumps + archives, read_bytes=links * costs.dump_bytes + pages * costs.archive_bytes)
     return found
 
 
@@ -235,23 +239,6 @@ def crawl_days(hosts: Hosts) -> float:
 
 def crawl_cpu_hours(links: int, hosts: Hosts, costs: Costs) -> float:
     return (links * HOPS + hosts.domains * EXTRA_REQUESTS) * costs.fetch_s / HOUR
-
-
-# ---- money ----
-
-
-def dollars(stages: Sequence[Stage], *, workers: int, machine: Machine, prices: Prices) -> dict[str, float]:
-    """Of a run on Dataflow: workers are paid for until the last stage is done, objects by the request and by the month."""
-    hours = sum(stage.hours(workers, machine) for stage in stages) * workers
-    written = sum(stage.written_bytes for stage in stages)
-    writes = sum(stage.tasks * 2 for stage in stages)  # a shard and its ledger
-    rate = machine.vcpus * prices.vcpu_hour + machine.memory_gb * prices.gb_hour + machine.disk_gb * prices.disk_gb_hour
-    return {
-        "workers": hours * rate,
-        "shuffle": sum(stage.shuffle_bytes for stage in stages) / GB * prices.shuffle_gb,
-        "requests": writes / 1000 * prices.thousand_writes + sum(stage.reads for stage in stages) / 1000 * prices.thousand_reads,
-        "stored a month": written / GB * prices.stored_gb_month,
-    }
 
 
 # ---- what gives way first ----
@@ -286,7 +273,7 @@ def breaks(stages: Sequence[Stage], *, workers: int, machine: Machine) -> list[s
     """Every stage that does not fit into a worker, then every stage in which one task holds up the rest."""
     said = misfits(stages, machine)
     for stage in stages:
-        even = stage.cpu_s / (workers * machine.vcpus) / HOUR
+        even = (stage.cpu_s + stage.wait_s) / (workers * machine.vcpus) / HOUR
         hours = stage.hours(workers, machine)
         if hours > 1 and hours > 2 * even:
             said.append(f"{stage.name}: its largest task takes {hours:,.1f} h, an even share {even:,.1f} h")

@@ -19,9 +19,9 @@ from typing import Any
 
 import pyarrow.compute as pc
 from measured import own_cpu_s, tree
-from partition_memory import bytes_a_row
+from partition_memory import bytes_a_row, entry, link
 
-from pipeline.archive_index import Partition, index_archive
+from pipeline.archive_index import ENTRY, Partition, index_archive, rows_of
 from pipeline.archive_index import merge_partition as merge_index
 from pipeline.corpus import SHARD_BYTES, Measuring, measure, tasks, write_corpus_shard
 from pipeline.dedup import Columns, band_tasks, clusters_path, rule_named
@@ -35,7 +35,7 @@ from pipeline.links import LinkConfig, merge_partition, spill_dump
 from pipeline.pages import Lookup, archive_shard, find_pages
 from pipeline.schema import Shard
 from pipeline.shard_list import list_path, written_list
-from pipeline.shards import read_table
+from pipeline.shards import read_table, table_of, write_shard
 from pipeline.submissions import dump_shard
 
 
@@ -77,12 +77,25 @@ def main() -> None:
             **pages_costs(str(data / "submissions-pages.zst"), archive, Path(scratch, "pages")),
         }
         found["archive"] = {"bytes": os.path.getsize(archive)}
+    found["cut_s"] = round(cut_s(), 6)
     found["bytes_a_row"] = {stage: bytes_a_row(stage) for stage in ("links", "pages", "documents")}
     print(json.dumps(found, indent=2))
 
 
 def text_bytes(shard: Shard) -> int:
     return pc.sum(pc.binary_length(read_table(shard.path).column("text"))).as_py() or 0
+
+
+def cut_s(rows: int = 32_000, of: int = 4096, some: int = 200) -> float:
+    """CPU seconds to cut one partition of many out of the index of one archive of 1 GB, which holds some 32,000 pages."""
+    with tempfile.TemporaryDirectory(prefix="webtext-costs-") as root:
+        table = table_of(sorted(entry(link(n), n) for n in range(rows)), ENTRY)
+        path = str(Path(root, "pages", "archive.arrow"))
+        write_shard(path, table, stage="pages", number=0, of=1, recipe="", made_from="")
+        began = cpu_s()
+        for number in range(0, of, of // some):
+            list(rows_of(path, number=number, of=of))
+        return (cpu_s() - began) / len(range(0, of, of // some))
 
 
 def links_costs(dump: str, folder: Path) -> dict[str, Any]:

@@ -10,18 +10,17 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))  # scripts, which import each other by name
 
+from scale import Prices, dollars
 from scale_model import (
     RESULTS,
     YIELD,
     Costs,
     Hosts,
     Machine,
-    Prices,
     Stage,
     breaks,
     costs_of,
     crawl_days,
-    dollars,
     figure,
     hosts_of,
     largest_partition,
@@ -33,9 +32,9 @@ from scale_model import (
 MACHINE = Machine(vcpus=4, memory_gb=10, disk_gb=100)
 HOSTS = Hosts(np.array([300_000, 200_000, 100_000]), 400_000, 50_000)
 COSTS = Costs(
-    submissions_a_link=4, dump_bytes=300, spill_s=1e-5, links_s=1e-6, index_s=1e-4, find_s=1e-4, page_s=0.04, fetch_s=0.004,
-    documents=0.5, text_bytes=10_000, sign_s=1e-3, cluster_s=2e-6, write_s=1e-4, signature_bytes=1_300, edge_bytes=80,
-    archive_bytes=30_000, index_bytes=400, bytes_a_row={"links": 1_500, "pages": 1_500, "documents": 30_000},
+    submissions_a_link=4, dump_bytes=300, spill_s=1e-5, links_s=1e-6, index_s=1e-4, cut_s=0.002, find_s=1e-4, page_s=0.04,
+    fetch_s=0.004, documents=0.5, text_bytes=10_000, sign_s=1e-3, cluster_s=2e-6, write_s=1e-4, signature_bytes=1_300,
+    edge_bytes=80, archive_bytes=30_000, index_bytes=400, bytes_a_row={"links": 1_500, "pages": 1_500, "documents": 30_000},
     written={"spill": 400, "links": 200, "index": 500, "pages": 300, "documents": 4_000, "corpus": 4_000},
 )  # fmt: skip
 
@@ -111,6 +110,19 @@ def test_a_dearer_page_makes_only_extraction_dearer() -> None:
     assert {name for name in before if before[name] != after[name]} == {"documents"}
 
 
+def test_waiting_for_the_store_is_time_of_a_process_but_where_records_are_read_ahead() -> None:
+    found = stages()
+    edges, documents = found["edges"], found["documents"]
+    assert edges.wait_s == pytest.approx(36 * 64 * 5 * 0.03)
+    assert documents.reads * 0.03 < documents.cpu_s
+    assert documents.wait_s == 0
+    quick = stages(replace(COSTS, page_s=0.01))["documents"]
+    assert quick.wait_s + quick.cpu_s == pytest.approx(quick.reads * 0.03)
+    archives = round(1_000_000 * YIELD * 30_000 / 1e9)
+    assert found["index merge"].cpu_s == pytest.approx(archives * 64 * 0.002)
+    assert found["index merge"].wait_s == pytest.approx(archives * 64 * 5 * 0.03 / 16)  # many at once
+
+
 def test_a_stage_takes_as_long_as_its_cpu_or_its_largest_task() -> None:
     stage = Stage("documents", cpu_s=288_000, tasks=100, longest_s=7_200)
     assert stage.hours(1, MACHINE) == pytest.approx(20)  # 80 CPU hours on 4
@@ -177,7 +189,7 @@ def test_prices_and_machine_are_options(monkeypatch: pytest.MonkeyPatch, capsys:
 
     plain = printed()
     assert plain.startswith("## 20,000 links\n")
-    assert plain.count("\n| ") == 11  # a heading, nine stages, all
+    assert plain.count("\n| ") == 14  # a heading, twelve steps, all
     assert "Nothing gives way." in plain
     dear = printed("--price-vcpu-hour", "1000")
     assert next(line for line in dear.splitlines() if line not in plain).startswith("Dataflow: $")

@@ -249,3 +249,43 @@ def test_a_library_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(objects, "_stores", threading.local())
     monkeypatch.setitem(sys.modules, "pipeline.objects.s3", None)
     assert failure("s3://bucket/x") == "s3:// needs libraries that are not installed: pip install 'webtext[s3]'."
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "said"),
+    [
+        (301, "PermanentRedirect", "s3://b: lies in another region than the one that was asked (PermanentRedirect)."),
+        (400, "AuthorizationHeaderMalformed", "s3://b: lies in another region than the one that was asked"),
+        (403, "InvalidAccessKeyId", "s3://b: the AWS credentials are refused (InvalidAccessKeyId). Renew or mend them."),
+        (400, "ExpiredToken", "s3://b: the AWS credentials are refused (ExpiredToken). Renew or mend them."),
+        (403, "AccessDenied", "s3://b/name: these AWS credentials may not read there (AccessDenied)."),
+        (404, "NoSuchBucket", "s3://b: there is no such bucket. Make it, or mend the name."),
+        (503, "SlowDown", "s3://b/name: An error occurred (SlowDown)"),
+    ],
+)
+def test_what_s3_answers_is_one_sentence(status: int, code: str, said: str) -> None:
+    from botocore.exceptions import ClientError
+
+    from pipeline.objects.s3 import _mendable
+
+    answer = {"Error": {"Code": code, "Message": "m"}, "ResponseMetadata": {"HTTPStatusCode": status}}
+    error = _mendable(ClientError(answer, "GetObject"), bucket="s3://b", name="name", writing=False)
+    assert isinstance(error, PipelineError)
+    assert str(error).startswith(said)
+
+
+def test_beams_own_options_lead_to_the_store(
+    s3_bucket: str, s3_endpoint: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from apache_beam.io.filesystems import FileSystems
+
+    from dags.__main__ import main
+
+    storage.write_text(f"{s3_bucket}/RS_2013-01.ndjson", "{}\n")
+    for name in ("AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    monkeypatch.setattr(FileSystems, "_pipeline_options", None)  # put back behind the test
+    words = ["corpus", "--submissions", f"{s3_bucket}/*.ndjson", "--contact", "me@example.org", "--output", f"{s3_bucket}/root"]
+    beams = [f"--s3_endpoint_url={s3_endpoint}", "--s3_access_key_id=key", "--s3_secret_access_key=secret"]
+    assert main([*words, "--dry-run", *beams]) == 0
+    assert f"dump      {s3_bucket}/RS_2013-01.ndjson  3 bytes" in capsys.readouterr().out
