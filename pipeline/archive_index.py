@@ -181,6 +181,10 @@ def rows_of(path: str, *, number: int, of: int) -> Iterator[pa.RecordBatch]:
             return
 
 
+def _rows_of(archive: Shard, *, number: int, of: int) -> list[pa.RecordBatch]:
+    return list(rows_of(archive.path, number=number, of=of))
+
+
 def merge_partition(partition: Partition, *, root: str) -> Shard:
     """The rows of one partition from all archives, sorted by hash, uncompressed."""
     path = shard_path(root, "pages", partition.number, partition.of, name="index")
@@ -189,7 +193,8 @@ def merge_partition(partition: Partition, *, root: str) -> Shard:
     made_from = fingerprint(recipe, sorted(archive.digest for archive in archives))
     if shard := finished(path, made_from):
         return shard
-    parts = [rows for archive in archives for rows in rows_of(archive.path, number=partition.number, of=partition.of)]
+    cut = partial(_rows_of, number=partition.number, of=partition.of)
+    parts = [rows for found in storage.each(cut, archives, at=root) for rows in found]
     order = [(name, "ascending") for name in ("hash", "key", "archive_name", "archive_digest", "offset", "archive")]
     table = pa.Table.from_batches(parts, ENTRY).sort_by(order)
     return write_shard(

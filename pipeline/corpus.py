@@ -104,15 +104,27 @@ def dropped_in(path: str, *, low: int, high: int) -> pa.Array:
 
 
 def rows_between(path: str, *, low: int, high: int, columns: list[str] | None = None) -> Iterator[pa.Table]:
-    """Rows of a file sorted by id whose prefix lies in [low, high); batches outside are not read."""
-    ids = open_arrow(path, columns=["id"])
-    rows = open_arrow(path, columns=columns)
-    for number in range(ids.num_record_batches):
-        batch_prefixes = prefixes(ids.get_batch(number).column("id"))
-        start, stop = np.searchsorted(batch_prefixes, [low, high], "left")
+    """Rows of a file sorted by id whose prefix lies in [low, high).
+
+    Ids are hashes, spread evenly, so about which record batches hold the range is known: the others are not read.
+    """
+    reader = open_arrow(path, columns=columns and sorted({*columns, "id"}))
+
+    def span(number: int) -> tuple[pa.RecordBatch, int, int]:
+        batch = reader.get_batch(number)
+        start, stop = np.searchsorted(prefixes(batch.column("id")), [low, high], "left")
+        return batch, int(start), int(stop)
+
+    first = max(0, min(low * reader.num_record_batches // IDS, reader.num_record_batches - 1))
+    while first > 0 and span(first)[1] == 0:  # it may begin before
+        first -= 1
+    for number in range(first, reader.num_record_batches):
+        batch, start, stop = span(number)
         if start < stop:
-            table = pa.Table.from_batches([rows.get_batch(number).slice(start, stop - start)])
+            table = pa.Table.from_batches([batch.slice(start, stop - start)])
             yield table if columns is None else table.select(columns)
+        if stop < len(batch):
+            return
 
 
 # ---- the stage ----
@@ -161,7 +173,7 @@ def tasks(
     sizes: list[Shard], documents: list[Shard], verdicts: Shard, *, root: str, validation: float, shard_bytes: int
 ) -> list[Writing]:
     """What is to be written.  If anything is, the manifest of the corpus that stood here goes first."""
-    table = pa.concat_tables([read_table(shard.path) for shard in sizes])
+    table = pa.concat_tables(storage.each(read_table, [shard.path for shard in sizes], at=root))
     listed = written_list(documents, path=list_path(root, "documents", "documents"))
     made = [
         Writing(part, listed, verdicts, fingerprint(VERSION, part, [shard.digest for shard in documents], verdicts.digest))
@@ -179,11 +191,12 @@ def write_corpus_shard(task: Writing, *, root: str, clusters_path: ClustersPath)
     low, high = task.range.low, task.range.high
     dropped = dropped_in(task.verdicts.path, low=low, high=high)
     columns = [name for name in CORPUS.names if name != "cluster_size"]
-    parts = [
-        rows.filter(pc.invert(pc.is_in(rows.column("id"), value_set=dropped)))
-        for documents in shards_in(task.documents)
-        for rows in rows_between(documents.path, low=low, high=high, columns=columns)
-    ]
+
+    def kept_in(documents: Shard) -> list[pa.Table]:
+        found = rows_between(documents.path, low=low, high=high, columns=columns)
+        return [rows.filter(pc.invert(pc.is_in(rows.column("id"), value_set=dropped))) for rows in found]
+
+    parts = [rows for found in storage.each(kept_in, shards_in(task.documents), at=root) for rows in found]
     table = (pa.concat_tables(parts) if parts else CORPUS.empty_table().select(columns)).combine_chunks()
     del parts  # a shard of text is held twice while it is sorted, not three times
     table = table.sort_by("id")

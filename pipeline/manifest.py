@@ -4,13 +4,12 @@ import hashlib
 import json
 import os
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from importlib.metadata import version
 from platform import python_version
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import apache_beam as beam
 
@@ -21,9 +20,6 @@ from pipeline.schema import Shard, ShardError
 from pipeline.shards import Gather, LedgerFile, MapShards, read_metadata
 
 SCHEMA = "webtext-corpus/1"
-AT_ONCE = 16  # files of an object store that are asked for: 20,000 of them one by one would take a quarter of an hour
-
-T = TypeVar("T")
 
 
 class Input(NamedTuple):
@@ -40,12 +36,6 @@ def input_of(named: tuple[int, str]) -> Input:
     return Input(number, path, storage.size(path), storage.input_digest(path))
 
 
-def each(work: Callable[[str], T], paths: Sequence[str]) -> list[T]:
-    """What `work` says of each path, in their order: some at a time, as each waits for an object store."""
-    with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="manifest") as threads:
-        return list(threads.map(work, paths))
-
-
 def stage_counts(shards: Sequence[Shard]) -> tuple[list[dict[str, Any]], list[LedgerFile]]:
     """Records in, kept and dropped by reason, a row a stage, and the ledger files that prove it.
 
@@ -54,7 +44,7 @@ def stage_counts(shards: Sequence[Shard]) -> tuple[list[dict[str, Any]], list[Le
     counts: Counter[str] = Counter()
     dropped: defaultdict[str, Counter[str]] = defaultdict(Counter)
     ledger: dict[str, LedgerFile] = {}
-    for metadata in each(read_metadata, [shard.path for shard in shards]):
+    for metadata in storage.each(read_metadata, [shard.path for shard in shards], at=shards[0].path if shards else ""):
         counts.update(metadata.counts)
         for file in metadata.ledger:
             ledger[file.name] = file
@@ -76,7 +66,7 @@ def manifest(shards: Sequence[Shard], *, root: str, inputs: Sequence[Input], con
     """Everything one needs to trust a corpus or to make it again.  Holds no clock and no host."""
     stages, ledger = stage_counts(shards)
     corpus = sorted(shard.path for shard in shards if shard.stage == "corpus")
-    sizes = each(storage.size, [storage.join(root, "ledger", file.name) for file in ledger])
+    sizes = storage.each(storage.size, [storage.join(root, "ledger", file.name) for file in ledger], at=root)
     return {
         "schema": SCHEMA,
         "config": config,
@@ -90,7 +80,7 @@ def manifest(shards: Sequence[Shard], *, root: str, inputs: Sequence[Input], con
                 "bytes": storage.size(path),
                 "sha256": digest,
             }
-            for path, digest in zip(corpus, each(storage.sha256_of, corpus), strict=True)
+            for path, digest in zip(corpus, storage.each(storage.sha256_of, corpus, at=root), strict=True)
         ],
         "ledger": [
             {

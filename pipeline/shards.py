@@ -167,14 +167,15 @@ def damaged(path: str, error: Exception) -> ShardError:
 def open_arrow(path: str, *, columns: Sequence[str] | None = None) -> pa.ipc.RecordBatchFileReader:
     """An Arrow IPC file, memory-mapped; only `columns` are decompressed.  Raises ShardError if it is not whole."""
     try:
-        reader = pa.ipc.open_file(storage.arrow_source(path))
+        source = storage.arrow_source(path)
+        reader = pa.ipc.open_file(source)
         if columns is not None:
             chosen = [reader.schema.get_field_index(name) for name in columns]
             if -1 in chosen:
                 missing = columns[chosen.index(-1)]
                 raise ShardError(f"{path}: has no column {missing!r}; it has {', '.join(reader.schema.names)}.")
             options = pa.ipc.IpcReadOptions(included_fields=sorted(chosen))
-            reader = pa.ipc.open_file(storage.arrow_source(path), options=options)
+            reader = pa.ipc.open_file(source, options=options)
     except FileNotFoundError as error:
         raise ShardError(f"{path}: is not there. Run the command that makes it again.") from error
     except DAMAGED as error:

@@ -14,10 +14,11 @@ import re
 import shutil
 import tempfile
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, BinaryIO, cast
+from typing import IO, Any, BinaryIO, TypeVar, cast
 
 import pyarrow as pa
 
@@ -25,7 +26,11 @@ from pipeline.schema import PipelineError
 
 TEMPORARY = ".tmp-"  # in the name of every file that is not published yet
 CHUNK = 1 << 20
+AT_ONCE = 16  # requests of a task; one by one, thousands of small ones are hours of waiting: benchmarks/scale.py
 LINE_BUFFER = 64 << 10  # of an object that is read as a stream
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 def is_local(path: str) -> bool:
@@ -199,6 +204,14 @@ def write_text(path: str, text: str) -> None:
 def read_text(path: str) -> str:
     with open_read(path) as file:
         return file.read().decode()
+
+
+def each(work: Callable[[T], R], items: Sequence[T], *, at: str) -> list[R]:
+    """What `work` makes of each item, in their order; some at a time if `at` is on an object store, for which each waits."""
+    if is_local(at):
+        return [work(item) for item in items]
+    with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="store") as threads:
+        return list(threads.map(work, items))
 
 
 @functools.lru_cache(maxsize=1)

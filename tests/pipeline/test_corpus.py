@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.corpus import BUCKETS, IDS, Measuring, Range, Writing, measure, plan, tasks, write_corpus_shard
+from pipeline.corpus import BUCKETS, IDS, Measuring, Range, Writing, measure, plan, rows_between, tasks, write_corpus_shard
 from pipeline.schema import CORPUS, DOCUMENT, Shard
 from pipeline.shards import read_metadata, read_table, write_arrow, write_shard
 
@@ -58,6 +58,23 @@ def corpus_of(folder: Path, rows: list[dict], *, shards: int = 3, shard_bytes: i
     made = tasks(sizes, documents, verdicts, root=root, validation=validation, shard_bytes=shard_bytes)
     written = [write_corpus_shard(task, root=root, clusters_path=clusters_path) for task in made]
     return made, pa.concat_tables([read_table(shard.path).replace_schema_metadata(None) for shard in written])
+
+
+@pytest.mark.parametrize("clump", [False, True])
+def test_a_range_of_ids_is_cut_out_of_a_file_without_reading_it_whole(tmp_path: Path, clump: bool) -> None:
+    """Ids over all of their range, and in one clump, as no hash gives them."""
+    ids = sorted(hashlib.sha256(str(n).encode()).hexdigest()[:32] for n in range(5000))
+    ids = sorted(f"7{id_[:31]}" for id_ in ids) if clump else ids
+    path = str(tmp_path / "documents" / "d.arrow")
+    write_shard(path, pa.table({"id": ids, "text": ids}), stage="d", number=0, of=1, recipe="", made_from="")
+    for of in (1, 7, 300):
+        edges = [n * IDS // of for n in range(of + 1)]
+        found = [
+            table.column("text").to_pylist()
+            for low, high in itertools.pairwise([*edges, IDS])
+            for table in rows_between(path, low=low, high=high, columns=["text"])
+        ]
+        assert [id_ for part in found for id_ in part] == ids
 
 
 def test_each_document_that_stays_is_in_one_shard_sorted_by_id(tmp_path: Path) -> None:
