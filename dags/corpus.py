@@ -97,16 +97,16 @@ def run(options: argparse.Namespace) -> int:
         corpus_dag(pipeline, config, run_options)
         with progress.shown():
             has_run = run_pipeline(pipeline)
-    if not has_run:
-        print("the job was translated, as Beam's options ask; nothing was built")
-        return 0
-    from dags.report.writing import write_report  # charts and tokenizer: a second that a run which fails need not wait for
+        if not has_run:
+            print("the job was translated, as Beam's options ask; nothing was built")
+            return 0
+        from dags.report.writing import write_report  # charts and tokenizer: a second that a run which fails need not wait for
 
-    manifest = manifest_of(root)
-    record_run(root, manifest, progress, seconds=time.monotonic() - started, workers=run_options.workers)
-    print("\n".join(funnel_lines(manifest)))
-    print(f"\nreport: {write_report(root)}")
-    print(f"corpus: {storage.join(root, 'corpus')}    next: webtext inspect {root}")
+        manifest = manifest_of(root)
+        record_run(root, manifest, progress, seconds=time.monotonic() - started, workers=run_options.workers)
+        print("\n".join(funnel_lines(manifest)))
+        print(f"\nreport: {write_report(root)}")
+        print(f"corpus: {storage.join(root, 'corpus')}    next: webtext inspect {root}")
     return 0
 
 
