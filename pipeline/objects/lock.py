@@ -39,7 +39,7 @@ def held(root: str, *, lease_s: float = LEASE_S) -> Iterator[None]:
     finally:
         ended.set()
         renewing.join()
-        store.delete([name])
+        holder.release()
 
 
 class _Holder:
@@ -74,9 +74,21 @@ class _Holder:
                     os.kill(os.getpid(), signal.SIGTERM)
                     return
 
+    def release(self) -> None:
+        if self._version is not None:  # else it is another's by now
+            self._store.delete([self._name])
+
     def _written(self, version: str | None) -> bool:
-        self._version = self._store.swap(self._name, self._said(), version=version)
+        """Whether the lock is ours now.  A write whose answer was lost is tried again by the client, and refused by itself."""
+        self._version = self._store.swap(self._name, self._said(), version=version) or self._version_of_ours()
         return self._version is not None
+
+    def _version_of_ours(self) -> str | None:
+        try:
+            found = self._store.stored(self._name)
+            return found.version if json.loads(found.data)["run"] == self._run else None
+        except (FileNotFoundError, ValueError, KeyError, TypeError):
+            return None
 
     def _said(self) -> bytes:
         pid = os.getpid()

@@ -87,6 +87,27 @@ def test_of_many_runs_that_begin_at_once_one_goes_on(s3_bucket: str) -> None:
     assert (len(took), len(refused)) == (1, 4)
 
 
+def test_a_write_whose_answer_was_lost_is_known_as_ours(s3_bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from pipeline.objects.s3 import S3Bucket
+
+    whole, renewed = S3Bucket.swap, threading.Event()
+
+    def unheard(self: S3Bucket, name: str, data: bytes, *, version: str | None) -> None:
+        whole(self, name, data, version=version)
+        if version is not None:
+            renewed.set()
+
+    monkeypatch.setattr(S3Bucket, "swap", unheard)
+    asked = threading.Event()
+    before = signal.signal(signal.SIGTERM, lambda *_: asked.set())
+    try:
+        with held(f"{s3_bucket}/root", lease_s=LEASE_S):
+            assert renewed.wait(20)
+            assert not asked.wait(LEASE_S)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 def test_a_run_that_lost_its_lock_ends(s3_bucket: str) -> None:
     asked = threading.Event()
     before = signal.signal(signal.SIGTERM, lambda *_: asked.set())
@@ -96,6 +117,7 @@ def test_a_run_that_lost_its_lock_ends(s3_bucket: str) -> None:
             while store.swap(name, b"{}", version=store.stored(name).version) is None:
                 pass
             assert asked.wait(20)
+        assert storage.read_text(f"{s3_bucket}/root/.lock") == "{}"  # the other run's stays
     finally:
         signal.signal(signal.SIGTERM, before)
 
