@@ -45,7 +45,7 @@ class LinkConfig:
     removed: Exclusions = NO_EXCLUSIONS  # by `webtext remove`; asked behind the spills: no dump is read again
     allow_private: tuple[str, ...] = ()
     allow_truncated: bool = False
-    partitions: int = 16  # one of them must fit into a worker's memory: 1.8 kB a link while they are put together, 150 bytes a dropped row
+    partitions: int = 16  # one must fit into a worker's memory: 1.8 kB a link while put together, 150 bytes a dropped row
 
     def __post_init__(self) -> None:
         if self.karma not in ("max", "sum"):
