@@ -191,6 +191,10 @@ def test_the_page_on_engines_knows_the_profiles() -> None:
     assert set(re.findall(r"docker compose --profile (\S+)", page)) == set(PROFILES) - {"command"}
 
 
+def test_compose_alone_serves_the_fixtures() -> None:
+    assert "COMPOSE_PROFILES=fixture-web" in (ROOT / ".env").read_text().splitlines()
+
+
 def compose_program() -> list[str]:
     """How compose is called on this machine; skips without one."""
     for program in (["docker", "compose"], ["docker-compose"]):
