@@ -1,13 +1,16 @@
 """`webtext COMMAND`: one command, one module beside this one."""
 
 import argparse
+import atexit
+import contextlib
 import gc
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 from types import ModuleType
-from typing import NamedTuple
+from typing import NamedTuple, NoReturn
 
 
 class Command(NamedTuple):
@@ -92,5 +95,15 @@ def ran(module: ModuleType, name: str, arguments: Sequence[str]) -> int:
         return 1
 
 
+def program() -> NoReturn:
+    """The command as a program.  Python does not wind down: a library's thread that asks for it then would abort the process."""
+    status = main()
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):  # nobody reads it, or it is closed
+            stream.flush()
+    os._exit(status)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    program()

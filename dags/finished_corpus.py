@@ -22,7 +22,10 @@ def root_of(path: str, *, stopped_removal: bool = False) -> str:
     `stopped_removal`: one that a removal was taking documents out of when it was stopped will do.
     """
     path = path.rstrip("/") or path
-    for root in (path, os.path.dirname(path) or "."):
+    above = os.path.dirname(path) or "."
+    if storage.is_local(path) and os.path.basename(path) in (".", ".."):
+        above = os.path.join(path, os.pardir)
+    for root in (path, above):
         if storage.exists(storage.join(root, "corpus", "manifest.json")):
             return root
         if storage.exists(plan_path(root)):

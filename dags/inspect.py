@@ -23,8 +23,9 @@ LEFT = 15  # characters before what a line says
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("root", metavar="ROOT", help="the --output of `webtext corpus`, or its corpus folder")
-    parser.add_argument("--json", action="store_true", help="the same facts for programs, and the whole manifest")
-    parser.add_argument(
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="the same facts for programs, and the whole manifest")
+    form.add_argument(
         "--html", nargs="?", const="", metavar="FILE", help="write the report anew; default ROOT/corpus/report.html"
     )
 

@@ -182,7 +182,7 @@ def may_be_under(registrable: pa.Array, domains: Sequence[str]) -> pa.Array:
 
 def redirected_to(request: Exclusions, *, root: str, allowed: Allowed) -> Iterator[tuple[str, str]]:
     """Ids of pages that lay behind a redirect to what the request names, each with the entry; as far as ROOT/pages is there."""
-    for path in storage.matching(storage.join(root, "pages", "pages-*.arrow")):
+    for path in storage.files_in(storage.join(root, "pages"), "pages-*.arrow"):
         for batch in read_batches(path, columns=["id", "url", "final_url"]):
             for row in batch.filter(pc.not_equal(batch.column("url"), batch.column("final_url"))).to_pylist():
                 page = judged(row["final_url"], allowed=allowed, final=True).page
@@ -262,9 +262,9 @@ def left_behind(root: str, manifest: dict[str, Any], *, purged: bool) -> list[st
     """Where the text still is."""
     lines = []
     folders = [storage.join(root, name) for name in ("links", "pages", "documents", "duplicates")]
-    if not purged and any(storage.matching(storage.join(folder, "*.arrow")) for folder in folders):
+    if not purged and any(storage.files_in(folder, "*.arrow") for folder in folders):
         lines.append("still held  by the work folders under ROOT, and by the archive of a live crawl: add --purge to clean those")
-    holding = [name for name in ("tokens", "vocab", "model") if storage.exists(storage.join(root, name))]
+    holding = [name for name in ("tokens", "vocab", "model") if storage.files_in(storage.join(root, name), "**")]
     if "tokens" in holding:
         lines.append(f"still held  by token shards: run `webtext tokens --corpus {root}`, which encodes only what has changed")
     if "vocab" in holding:

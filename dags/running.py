@@ -157,6 +157,8 @@ def run_pipeline(pipeline: beam.Pipeline) -> bool:
     except Exception as error:
         if message := mendable(str(error)):
             raise PipelineError(sentence(message)) from error
+        if engine not in (LOCAL, "PortableRunner", "DataflowRunner"):  # passed on to Beam, and never tried
+            raise PipelineError(f"{engine}: {sentence(str(error))} docs/engines.md says which engines were tried.") from error
         raise
     finally:
         _job.clear()

@@ -224,4 +224,7 @@ def digest_of_file(path: str | None) -> str | None:
         return None
     if not storage.exists(path):
         raise PipelineError(f"{path}: there is no such file.")
-    return storage.sha256_of(path)
+    try:
+        return storage.sha256_of(path)
+    except OSError as error:  # a folder, or not ours to read
+        raise PipelineError(f"{path}: {error.strerror}. Expected a file.") from error

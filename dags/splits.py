@@ -37,7 +37,7 @@ def root_and_data(corpus: str) -> tuple[str, str]:
     corpus = corpus.rstrip("/") or corpus
     for root, folder in ((corpus, storage.join(corpus, "corpus")), (os.path.dirname(corpus) or ".", corpus)):
         data = storage.join(folder, "data")
-        if storage.matching(storage.join(data, "*.arrow")):
+        if storage.files_in(data, "*.arrow"):
             return root, data
     raise PipelineError(f"{corpus} holds no corpus: there is no corpus/data/*.arrow. Name the --output of `webtext corpus`.")
 
@@ -45,7 +45,7 @@ def root_and_data(corpus: str) -> tuple[str, str]:
 def corpus_shards(data: str, splits: Sequence[str] = SPLITS) -> list[CorpusShard]:
     """The shards of these splits in order.  Raises PipelineError if one is missing, or if there is none of a split."""
     found: dict[str, list[tuple[int, int, str]]] = {split: [] for split in splits}
-    for path in storage.matching(storage.join(data, "*.arrow")):
+    for path in storage.files_in(data, "*.arrow"):
         match = SHARD_NAME.fullmatch(path.replace("\\", "/").rsplit("/", 1)[-1])
         if match and match[1] in found:
             found[match[1]].append((int(match[2]), int(match[3]), path))

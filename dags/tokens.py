@@ -79,7 +79,7 @@ def contents(path: str) -> Contents:
 def stale(output: str, shards: Sequence[CorpusShard]) -> list[str]:
     """Token shards of a corpus that was cut otherwise."""
     wanted = {shard.name for shard in shards}
-    names = {path: path.replace("\\", "/").rsplit("/", 1)[-1] for path in storage.matching(storage.join(output, "*.arrow"))}
+    names = {path: path.replace("\\", "/").rsplit("/", 1)[-1] for path in storage.files_in(output, "*.arrow")}
     return [path for path, name in names.items() if SHARD_NAME.fullmatch(name) and name not in wanted]
 
 

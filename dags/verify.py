@@ -48,7 +48,7 @@ def differences(root: str, manifest: dict[str, Any]) -> Iterator[str]:
     yield from text_differences(root, manifest)
     for folder, files in (("corpus/data", manifest["shards"]), ("ledger", manifest["ledger"])):
         listed = {os.path.basename(file["path"]) for file in files}
-        for path in storage.matching(storage.join(root, *folder.split("/"), "*")):
+        for path in storage.files_in(storage.join(root, *folder.split("/"))):
             if os.path.basename(path) not in listed:
                 yield f"{path}: is not in the manifest"
     for folder, files in (("corpus", manifest["shards"]), ("", manifest["ledger"])):

@@ -74,7 +74,7 @@ def run(options: argparse.Namespace) -> int:
             run_pipeline(pipeline)
         storage.remove([journal])
         counted = [words_path(output, shard) for shard in shards]
-        storage.remove([path for path in storage.matching(storage.join(output, "words", "*.arrow")) if path not in counted])
+        storage.remove([path for path in storage.files_in(storage.join(output, "words"), "*.arrow") if path not in counted])
         words, text_bytes = total_of(counted)
         if not len(words.counts):
             raise PipelineError(f"{data}: the train split holds no text. Look at `webtext inspect {root}`.")

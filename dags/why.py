@@ -170,7 +170,7 @@ def rows_kept(ids: set[str], *, root: str, manifest: dict[str, Any]) -> Iterator
 def work_rows(root: str, stage: str, ids: set[str], *, domain: str, columns: Sequence[str]) -> Iterator[dict[str, Any]]:
     """Rows of a work folder: links, pages and documents of a domain lie in one shard, wherever the folder is still there."""
     wanted = pa.array(sorted(ids), pa.string())
-    for path in storage.matching(storage.join(root, stage, f"{stage}-*.arrow")):
+    for path in storage.files_in(storage.join(root, stage), f"{stage}-*.arrow"):
         number, _, of = os.path.basename(path).removesuffix(".arrow").removeprefix(f"{stage}-").partition("-of-")
         if of.isdecimal() and number.isdecimal() and int(of) > 0 and int(number) == partition_of_domain(domain, int(of)):
             for batch in read_batches(path, columns=columns):
@@ -179,7 +179,7 @@ def work_rows(root: str, stage: str, ids: set[str], *, domain: str, columns: Seq
 
 def led_on(page: CanonicalUrl, *, root: str, allowed: Allowed) -> Iterator[str]:
     """URLs of links that were redirected to a page, as far as ROOT/pages is there."""
-    for path in storage.matching(storage.join(root, "pages", "pages-*.arrow")):
+    for path in storage.files_in(storage.join(root, "pages"), "pages-*.arrow"):
         for batch in read_batches(path, columns=["url", "final_url", "domain"]):
             led = batch.filter(pc.not_equal(batch.column("url"), batch.column("final_url"))).to_pylist()
             for row in led:

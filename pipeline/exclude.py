@@ -54,7 +54,6 @@ class Exclusions:
         return next((name for name in (key, id, *parents(host)) if name in self._entries), None)
 
 
-
 NO_EXCLUSIONS = Exclusions()
 REMOVALS = "# Taken out by `webtext remove`.  Later builds of this corpus leave out what stands here.\n"
 

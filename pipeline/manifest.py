@@ -107,7 +107,7 @@ def collect_stale(shards: Sequence[Shard], *, root: str, ledger: Sequence[dict[s
 
 
 def _arrow_files(root: str, *folder: str) -> list[str]:
-    return storage.matching(storage.join(root, *folder, "*.arrow"))
+    return storage.files_in(storage.join(root, *folder), "*.arrow")
 
 
 def _partitions(path: str) -> str | None:

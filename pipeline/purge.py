@@ -62,7 +62,7 @@ def purged(root: str, removed: Exclusions, *, allow_private: tuple[str, ...] = (
     repair(live)
     segments = [
         path
-        for path in storage.matching(storage.join(live, f"*{WARC}"))
+        for path in storage.files_in(live, f"*{WARC}")
         if any(entry.id in ids or is_named(entry.final_url) for _, entry in journal_lines(path))
     ]
     # Page shards first: they say where in a segment a page lies.  Links and spills last: they say which ids a domain has.
@@ -76,7 +76,7 @@ def purged(root: str, removed: Exclusions, *, allow_private: tuple[str, ...] = (
 
 
 def shards_in(root: str, folder: str, name: str) -> list[str]:
-    return storage.matching(storage.join(root, folder, f"{name}-*.arrow"))
+    return storage.files_in(storage.join(root, folder), f"{name}-*.arrow")
 
 
 def ids_in(root: str, removed: Exclusions, *, is_named: Callable[[str], bool]) -> Iterator[str]:
@@ -127,7 +127,7 @@ def without_signatures(root: str, ids: Set[str]) -> int:
         if held := pc.sum(gone).as_py():
             touched[path] = held
     if touched:
-        made = storage.matching(storage.join(root, "duplicates", "*.arrow"))
+        made = storage.files_in(storage.join(root, "duplicates"), "*.arrow")
         storage.remove([path for path in made if not os.path.basename(path).startswith(("signatures-", "older-"))])
     for path in touched:
         metadata = read_metadata(path)

@@ -84,6 +84,17 @@ def matching(pattern: str) -> list[str]:
     return sorted(root + found for found in store.names(name[: wild.start()]) if named.fullmatch(found))
 
 
+def files_in(folder: str, pattern: str = "*") -> list[str]:
+    """Files of a folder whose names match a glob, sorted.  The folder is taken as it is written: `a[1]` is no glob here."""
+    if is_local(folder):
+        found = glob.glob(os.path.join(glob.escape(folder), pattern), recursive=True)
+        return sorted(path for path in found if os.path.isfile(path))
+    place = join(folder, "")
+    store, name = _store(place)
+    named = re.compile(translated(pattern))
+    return sorted(place + path.removeprefix(name) for path in store.names(name) if named.fullmatch(path.removeprefix(name)))
+
+
 def translated(pattern: str) -> str:
     """A glob as a regular expression: `*` and `?` stay within a folder, `**/` is any number of folders."""
     parts = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
@@ -164,7 +175,7 @@ def publish(path: str) -> Iterator[BinaryIO]:
         with _uploaded(path) as file:
             yield file
         return
-    make_folder(os.path.dirname(path))
+    make_folder(os.path.dirname(path) or ".")
     temporary = f"{path}{TEMPORARY}{uuid.uuid4().hex[:12]}"
     try:
         with open(temporary, "wb") as file:
@@ -240,7 +251,7 @@ def folder_to_read(folder: str) -> Iterator[str]:
         yield folder
         return
     with tempfile.TemporaryDirectory(prefix="webtext-") as local:
-        for path in matching(join(folder, "*")):
+        for path in files_in(folder):
             with open_read(path) as source, open(os.path.join(local, posixpath.basename(path)), "wb") as copy:
                 shutil.copyfileobj(source, copy, CHUNK)
         yield local

@@ -95,7 +95,7 @@ def older_shards(against: str | Sequence[str] | None) -> list[Older]:
 
 def older_files(folder: str) -> list[str]:
     """The Arrow files of a finished corpus, given as ROOT, ROOT/corpus or the folder of the files.  Raises PipelineError."""
-    for pattern in ("corpus/data/*.arrow", "data/*.arrow", "*.arrow"):
-        if found := storage.matching(storage.join(folder, *pattern.split("/"))):
+    for data in (("corpus", "data"), ("data",), ()):
+        if found := storage.files_in(storage.join(folder, *data), "*.arrow"):
             return found
     raise PipelineError(f"--against {folder}: there is no corpus. Expected a folder with corpus/data/*.arrow.")

@@ -130,7 +130,7 @@ def publish_summary(_: None, documents: list[Shard], verdicts: Shard, written: l
     current |= {signatures_path(root, shard) for shard in documents}
     stale = []
     for folder, names in (("documents", "*"), ("duplicates", "signatures-*"), ("duplicates", "written-*"), ("corpus/data", "*")):
-        found = storage.matching(storage.join(root, *folder.split("/"), f"{names}.arrow"))
+        found = storage.files_in(storage.join(root, *folder.split("/")), f"{names}.arrow")
         stale += [path for path in found if path not in current]
     storage.remove(stale)
     return path

@@ -94,7 +94,7 @@ class Journal:
     def refresh(self, pattern: str = "*") -> None:
         """Takes up the segments of these names that were closed since."""
         known = set(self._names)
-        for path in storage.matching(storage.join(self._folder, pattern + WARC)):
+        for path in storage.files_in(self._folder, pattern + WARC):
             name = os.path.basename(path)
             if name not in known:
                 self._read(name)
@@ -122,7 +122,7 @@ class Journal:
         found = self._indexed(wanted)
         if and_of_shard is not None:
             known = set(self._names)
-            for path in storage.matching(storage.join(self._folder, f"*-{and_of_shard:05d}-*{WARC}")):
+            for path in storage.files_in(self._folder, f"*-{and_of_shard:05d}-*{WARC}"):
                 name = os.path.basename(path)
                 if name not in known:
                     found.update((entry.id, entry) for _, entry in self._lines(name) if entry.id in wanted)

@@ -75,7 +75,7 @@ class _Holder:
                     return
 
     def release(self) -> None:
-        if self._version is not None:  # else it is another's by now
+        if self._version_of_ours() is not None:  # else it is another's by now
             self._store.delete([self._name])
 
     def _written(self, version: str | None) -> bool:

@@ -134,3 +134,15 @@ def test_a_missing_shard_ends_in_one_sentence(root: Path, capsys: pytest.Capture
     shard.unlink()
     assert main(["inspect", str(root)]) == 1
     assert f"{shard}: is not there" in capsys.readouterr().err
+
+
+def test_a_report_under_a_bare_name(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(root)
+    assert main(["inspect", "corpus/..", "--html", "here.html"]) == 0
+    assert (root / "here.html").read_bytes().startswith(b"<!doctype html>"[:2])
+
+
+def test_json_and_html_are_one_or_the_other(whole: tuple[Files, Path]) -> None:
+    with pytest.raises(SystemExit) as refused:
+        main(["inspect", str(whole[1]), "--json", "--html"])
+    assert refused.value.code == 2

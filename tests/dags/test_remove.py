@@ -435,3 +435,14 @@ def test_the_report_is_drawn_anew_without_the_document(root: Path) -> None:
     assert "http://www.first3.example/" in report.read_text()
     assert removed(root, "--domain", "first3.example") == 0
     assert "REMOVED_ON_REQUEST" in report.read_text()
+
+
+def test_a_folder_with_brackets_is_no_glob(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    beside, bracketed = Path(shutil.copytree(root, tmp_path / "x1")), Path(shutil.copytree(root, tmp_path / "x[1]"))
+    before = {path: path.read_bytes() for path in beside.rglob("*") if path.is_file()}
+    assert removed(bracketed, "--url", "http://www.first3.example/", "--purge") == 0
+    assert whole_again(bracketed, capsys)
+    assert {path: path.read_bytes() for path in beside.rglob("*") if path.is_file()} == before
+    held = [row["id"] for path in (bracketed / "documents").glob("documents-*") for row in rows(path)]
+    assert held
+    assert FIRST not in held

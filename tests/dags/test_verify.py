@@ -154,3 +154,17 @@ def test_a_document_that_should_be_left_out_is_named(root: Path, capsys: pytest.
         assert f"holds {link_id('first3.example/')}, which {root}/exclude.txt names" in said
     (root / "exclude.txt").write_text("never.example\ncopy3.example\n")  # a duplicate: no document of the corpus
     assert verified(root, capsys)[0] == 0
+
+
+def test_the_folder_one_stands_in(root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.chdir(root / "corpus")
+    assert verified(Path("."), capsys)[0] == 0
+    assert verified(Path(".."), capsys)[0] == 0
+
+
+def test_a_folder_for_a_removal_list_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["--submissions", "examples/submissions.ndjson.zst", "--archive", "examples/pages.warc.gz"]
+    assert main(["corpus", *words, "--output", str(tmp_path / "out"), "--exclude", str(tmp_path)]) == 1
+    said = capsys.readouterr().err
+    assert said.strip().count("\n") == 0
+    assert f"{tmp_path}: Is a directory" in said
