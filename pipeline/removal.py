@@ -109,9 +109,12 @@ def pending(root: str) -> Plan | None:
         return None  # with a manifest the corpus is whole: nothing of the plan was begun, or another build came after it
     try:
         made = json.loads(storage.read_text(path))
-        return Plan(made["manifest"], made["removals"], [Rewrite(*fields) for fields in made["rewrites"]])
+        plan = Plan(made["manifest"], made["removals"], [Rewrite(*fields) for fields in made["rewrites"]])
+        if not all(plan.manifest[name] for name in ("stages", "shards", "ledger", "config")):
+            raise ValueError("its manifest is empty")
+        return plan
     except (ValueError, KeyError, TypeError) as error:
-        message = f"{path}: is not the plan that was written there ({error}). Delete it and run `webtext corpus` again."
+        message = f"{path}: is not the plan written there ({error}). Delete it, run `webtext corpus` again, then the removal."
         raise PipelineError(message) from error
 
 

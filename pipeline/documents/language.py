@@ -67,8 +67,8 @@ def _packed_parts() -> dict[str, np.ndarray]:
         "rows": np.asarray(identifier.tk_row).astype(np.uint32),
         "features": np.array(identifier.tk_output, dtype=np.int32),
     }
-    path = _kept_path()
-    with contextlib.suppress(OSError):  # a home that cannot be written costs time alone
+    with contextlib.suppress(OSError):  # no home, or one that cannot be written, costs time alone
+        path = _kept_path()
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_suffix(f".{os.getpid()}.npz")
         np.savez(temporary, **parts)  # type: ignore[arg-type]
@@ -86,4 +86,6 @@ def _kept_parts() -> dict[str, np.ndarray] | None:
 
 def _kept_path() -> Path:
     folder = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    if not os.path.isabs(folder):
+        raise FileNotFoundError(folder)
     return Path(folder, "webtext", f"py3langid-{version('py3langid')}-{VERSION}.npz")

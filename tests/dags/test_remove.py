@@ -446,3 +446,16 @@ def test_a_folder_with_brackets_is_no_glob(root: Path, tmp_path: Path, capsys: p
     held = [row["id"] for path in (bracketed / "documents").glob("documents-*") for row in rows(path)]
     assert held
     assert FIRST not in held
+
+
+@pytest.mark.parametrize(
+    "harm",
+    ["", "[]", '{"manifest": {}, "removals": "", "rewrites": []}',
+     '{"manifest": {"stages": [], "shards": [], "ledger": [], "config": {}}, "removals": "", "rewrites": []}'],
+)  # fmt: skip
+def test_a_damaged_plan_is_one_sentence(root: Path, harm: str, capsys: pytest.CaptureFixture[str]) -> None:
+    (root / "corpus" / "manifest.json").unlink()
+    (root / "removal.json").write_text(harm)
+    assert removed(root, "--url", "http://www.first3.example/") == 1
+    assert "is not the plan written there" in capsys.readouterr().err
+    assert not (root / "exclude.txt").exists()
