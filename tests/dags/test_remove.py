@@ -420,7 +420,8 @@ def test_a_list_that_someone_spoilt_is_named_with_its_line(root: Path, capsys: p
 
 def test_what_still_holds_the_text_is_said(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for name in ("tokens", "vocab", "model"):
-        (root / name).mkdir()
+        (root / name / "inside").mkdir(parents=True)
+        (root / name / "inside" / "file").touch()
     assert removed(root, "--id", FIRST) == 0
     said = capsys.readouterr().out
     assert all(f"webtext {name} --corpus {root}" in said for name in ("tokens", "vocab"))
