@@ -11,7 +11,7 @@ from typing import Self
 import numpy as np
 
 from tokenizer import files
-from tokenizer.documents import Documents, batches, joined
+from tokenizer.documents import Documents, batches, joined, largest_first
 from tokenizer.encoder import Encoder, Merges
 from tokenizer.words import scan_fingerprint
 
@@ -93,8 +93,10 @@ class Tokenizer:
         workers = workers or os.cpu_count() or 1
         if workers == 1 or len(texts) < 2:
             return [ids for batch in batches(texts) for ids in encoded(batch)]
-        with ThreadPoolExecutor(workers) as threads:
-            return [ids for batch in threads.map(encoded, batches(texts)) for ids in batch]
+        parts = list(batches(texts))
+        with ThreadPoolExecutor(workers) as threads:  # the largest first, so that none is left alone with it at the end
+            waiting = {place: threads.submit(encoded, parts[place]) for place in largest_first(parts)}
+            return [ids for place in range(len(parts)) for ids in waiting[place].result()]
 
     def encode_documents(self, documents: Documents, *, append_eot: bool = False) -> tuple[np.ndarray, np.ndarray]:
         """The ids of all documents one after another, uint16, and where those of each end, int64.

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-BATCH_BYTES = 4 << 20  # handed to a thread at once
+BATCH_BYTES = 1 << 20  # handed to a thread at once
 
 
 class Documents(NamedTuple):
@@ -44,3 +44,8 @@ def batches(texts: Iterable[str | bytes]) -> Iterator[list[str | bytes]]:
             batch, size = [], 0
     if batch:
         yield batch
+
+
+def largest_first(parts: Sequence[Sequence[str | bytes]]) -> list[int]:
+    """The places of lists of texts, by their size."""
+    return sorted(range(len(parts)), key=lambda place: -sum(map(len, parts[place])))

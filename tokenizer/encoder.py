@@ -11,7 +11,7 @@ import numpy as np
 from tokenizer.alphabet import ID_OF_BYTE
 from tokenizer.machine import aligned, kernel, load64, prefetch, store64
 from tokenizer.pieces import SHORT_PIECE, fill_merges, long_piece, short_piece
-from tokenizer.scanner import SLACK, Scanner
+from tokenizer.scanner import SLACK, Scanner, classes, scan_chunk
 from tokenizer.words import SHORT, hashed, mixed, packed, same
 
 ROWS = 1 << 20  # of the short cache; 32 MB, of which only what is used is ever touched
@@ -27,14 +27,35 @@ _48 = np.uint64(48)
 
 @kernel
 def encode(  # type: ignore[no-untyped-def]
+    data, bounds, first, closes, eot, kinds, scanned, id_of_byte, table, shift, rows, row_shift, keys,
+    slots, arena, tokens, used, work, heads, waiting, out, written, positions,
+):  # fmt: skip
+    """Scans and encodes from bound `first` on, chunk by chunk, until the end or a segment that the scanner has no room for.
+
+    One call for a whole batch: a thread that came back for the next chunk would wait for the GIL, behind one that joins texts.
+    Returns the bound where it stopped and how many ids are written.
+    """
+    while first < len(bounds) - 1:
+        end, _, counts = scan_chunk(data, bounds, first, kinds, scanned)
+        if end == first:
+            break
+        written = _encode_chunk(
+            scanned.text, scanned.ends, counts, closes[first : end + 1], eot, id_of_byte, table, shift, rows, row_shift,
+            keys, slots, arena, tokens, used, work, heads, waiting, out, written, positions[first : end + 1],
+        )  # fmt: skip
+        first = end
+    return first, written
+
+
+@kernel
+def _encode_chunk(  # type: ignore[no-untyped-def]
     text, ends, counts, closes, eot, id_of_byte, table, shift, rows, row_shift, keys,
-    slots, arena, tokens, used, work, heads, waiting, out, positions,
+    slots, arena, tokens, used, work, heads, waiting, out, written, positions,
 ):  # fmt: skip
     """Writes the ids of the pre-tokens to `out`, and `eot` (unless negative) after each bound that `closes` a document.
 
     `positions`: where the ids of each bound end.  `used`: bytes of `arena` and ids of `tokens` in use.
     """
-    written = np.int64(0)
     for bound in range(len(counts) - 1):
         number = counts[bound]
         while number < counts[bound + 1]:
@@ -89,6 +110,7 @@ def encode(  # type: ignore[no-untyped-def]
             out[written] = eot
             written += 1
         positions[bound + 1] = written
+    return written
 
 
 @kernel
@@ -161,14 +183,13 @@ class Encoder:
         out = np.empty(int(offsets[-1] - offsets[0]) + len(offsets) + OUT_SLACK, dtype=np.uint16)
         merges = self._merges
         row_shift = np.uint64(64 - (ROWS.bit_length() - 1))
-        written = 0
-        for chunk in self._scanner.chunks(data, bounds):
-            here = slice(chunk.first, chunk.first + len(chunk.counts))
-            encode(
-                chunk.text, chunk.ends, chunk.counts, closes[here], eot, merges.id_of_byte, merges.table, merges.shift,
+        first = written = 0
+        while first < len(bounds) - 1:
+            self._scanner.make_room(bounds, first)
+            first, written = encode(
+                data, bounds, first, closes, eot, classes(), self._scanner.work, merges.id_of_byte, merges.table, merges.shift,
                 self._rows, row_shift, self._keys, self._slots, self._arena, self._tokens, self._used, self._work,
-                self._heads, self._waiting, out[written:], positions[here],
+                self._heads, self._waiting, out, written, positions,
             )  # fmt: skip
-            positions[here.start + 1 : here.stop] += written
-            written = int(positions[here.stop - 1])
+        self._scanner.make_room(bounds, first)
         return out[:written].copy(), positions[last]

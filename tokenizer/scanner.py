@@ -218,13 +218,41 @@ def _segments(data, offsets, longest, bounds, last):  # type: ignore[no-untyped-
     return written
 
 
+class Work(NamedTuple):
+    """What a scan reads and writes."""
+
+    text: np.ndarray  # uint8, SLACK bytes longer than what is scanned
+    bits: np.ndarray
+    apostrophes: np.ndarray
+    spaces: np.ndarray
+    ends: np.ndarray  # int32, where each pre-token ends in `text`
+
+
+@kernel
+def scan_chunk(data, bounds, first, classes, work):  # type: ignore[no-untyped-def]
+    """Scans the segments from bound `first` on, as many as there is room for.
+
+    Returns the bound where it stopped, which is `first` if not even one fits, how many pre-tokens there are, and how many of
+    them lie before each bound.
+    """
+    end = first
+    while end + 1 < len(bounds) and bounds[end + 1] - bounds[first] <= len(work.text) - SLACK:
+        end += 1
+    counts = np.zeros(end - first + 1, dtype=np.int64)
+    work.text[: bounds[end] - bounds[first]] = data[bounds[first] : bounds[end]]
+    found = scan(
+        work.text, bounds[first : end + 1] - bounds[first], classes.blocks, classes.rows, work.bits, work.apostrophes,
+        work.spaces, work.ends, counts,
+    )  # fmt: skip
+    return end, found, counts
+
+
 class Chunk(NamedTuple):
-    """A stretch of documents after the scan.  The arrays are the scanner's own: read them before the next chunk."""
+    """A stretch of documents after the scan.  Text and ends are the scanner's own: read them before the next chunk."""
 
     text: np.ndarray  # uint8, SLACK bytes longer than what is scanned
     ends: np.ndarray  # int32, where each pre-token ends in `text`
     counts: np.ndarray  # int64, how many pre-tokens lie before each of the chunk's bounds
-    first: int  # number of the chunk's first bound
 
 
 class Scanner:
@@ -234,12 +262,14 @@ class Scanner:
         self._reserve(CHUNK_BYTES)
 
     def _reserve(self, size: int) -> None:
-        self._size = size
-        self._text = np.zeros(size + SLACK, dtype=np.uint8)
-        self._bits = np.empty(size // 64 + 2, dtype=np.uint64)
-        self._apostrophes = np.empty_like(self._bits)
-        self._spaces = np.empty(size + 2, dtype=np.int32)
-        self._ends = np.empty(size + 1, dtype=np.int32)
+        words = size // 64 + 2
+        self.work = Work(
+            text=np.zeros(size + SLACK, dtype=np.uint8),
+            bits=np.empty(words, dtype=np.uint64),
+            apostrophes=np.empty(words, dtype=np.uint64),
+            spaces=np.empty(size + 2, dtype=np.int32),
+            ends=np.empty(size + 1, dtype=np.int32),
+        )
 
     def bounds(self, data: np.ndarray, offsets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Where the documents, and the segments of long ones, end; and which of these bounds ends each document."""
@@ -247,21 +277,18 @@ class Scanner:
         bounds, last = np.empty(most, dtype=np.int64), np.empty(len(offsets) - 1, dtype=np.int64)
         return bounds[: _segments(data, offsets, CHUNK_BYTES, bounds, last)], last
 
+    def make_room(self, bounds: np.ndarray, first: int) -> None:
+        """For the segment after bound `first`, or, where there is none, no more than usual: a long document without a space
+        gives its memory back."""
+        room = int(bounds[first + 1] - bounds[first]) if first + 1 < len(bounds) else 0
+        if max(room, CHUNK_BYTES) != len(self.work.text) - SLACK:
+            self._reserve(max(room, CHUNK_BYTES))
+
     def chunks(self, data: np.ndarray, bounds: np.ndarray) -> Iterator[Chunk]:
         """The segments, as many at a time as fit into CHUNK_BYTES."""
         first = 0
         while first < len(bounds) - 1:
-            end = max(first + 1, int(np.searchsorted(bounds, bounds[first] + CHUNK_BYTES, side="right")) - 1)
-            within = bounds[first : end + 1] - bounds[first]
-            size = int(within[-1])
-            if size > self._size:
-                self._reserve(size)
-            self._text[:size] = data[bounds[first] : bounds[end]]
-            counts = np.empty(len(within), dtype=np.int64)
-            found = scan(
-                self._text, within, *classes(), self._bits, self._apostrophes, self._spaces, self._ends, counts
-            )
-            yield Chunk(self._text, self._ends[:found], counts, first)
-            first = end
-        if self._size > CHUNK_BYTES:  # a long document without a space: give its memory back
-            self._reserve(CHUNK_BYTES)
+            self.make_room(bounds, first)
+            first, found, counts = scan_chunk(data, bounds, first, classes(), self.work)
+            yield Chunk(self.work.text, self.work.ends[:found], counts)
+        self.make_room(bounds, first)

@@ -212,7 +212,7 @@ class WordCounter:
     def add(self, words: WordCounts) -> None:
         """Adds what another counter found."""
         text = np.concatenate([words.text, np.zeros(SLACK, dtype=np.uint8)])
-        self._count(Chunk(text, words.ends, words.counts, 0), words.counts)
+        self._count(Chunk(text, words.ends, words.counts), words.counts)
 
     def _count(self, chunk: Chunk, weights: np.ndarray) -> None:
         begin = 0
