@@ -73,7 +73,7 @@ def test_wikitext_2_is_inverted(shared, name):
     changed = sum(not after.raw and after.text != before.strip(" ") for after, before in zip(read, lines, strict=True))
     untouched = sum(not after.raw for after in read)
     assert untouched / len(lines) > 0.99
-    assert changed / len(lines) > 0.6  # headings of one level have nothing to undo
+    assert changed / len(lines) > 0.9  # the rest, headings of one level, has nothing to undo but its margins
 
 
 def test_lambada_as_first_published_is_inverted(shared):
