@@ -5,7 +5,6 @@ A run that was stopped or killed is taken up by the same command; one with more 
 
 import argparse
 import json
-import os
 import sys
 import time
 from collections.abc import Sequence
@@ -15,13 +14,13 @@ from typing import Any
 
 import apache_beam as beam
 
-from dags.engines import LOCAL, check_engine, engine_of, shards_at_once
 from dags.finished_corpus import funnel_lines, manifest_of, root_of
 from dags.progress import Progress
 from dags.running import (
+    Engine,
+    engine_for,
     new_pipeline,
     output_directory,
-    pipeline_options,
     recorded_configuration,
     run_pipeline,
     settle_configuration,
@@ -76,9 +75,9 @@ def corpus_dag(root: beam.Pipeline, config: CorpusConfig, options: RunOptions) -
 
 def run(options: argparse.Namespace) -> int:
     root = options.output.rstrip("/") or options.output
-    beam_options = pipeline_options(options.beam)
-    check_engine(beam_options, output=root, inputs=[*options.submissions, *(options.archive or []), *options.against])
-    config, run_options = settled(options, root, engine=engine_of(beam_options))
+    inputs = [*options.submissions, *(options.archive or []), *options.against]
+    engine = engine_for(options.beam, output=root, inputs=inputs, workers=options.workers)
+    config, run_options = settled(options, root, engine=engine)
     if options.dry_run:
         print("\n".join(plan_lines(config, run_options)))
         return 0
@@ -93,12 +92,11 @@ def run(options: argparse.Namespace) -> int:
             _listings().read_listings(options, root)
         storage.remove([run_options.journal])
         progress = Progress(run_options.journal, quiet=options.quiet)
-        pipeline = new_pipeline(beam_options)
+        pipeline = new_pipeline(engine.options)
         corpus_dag(pipeline, config, run_options)
         with progress.shown():
             has_run = run_pipeline(pipeline)
         if not has_run:
-            print("the job was translated, as Beam's options ask; nothing was built")
             return 0
         from dags.report.writing import write_report  # charts and tokenizer: a second that a run which fails need not wait for
 
@@ -143,7 +141,7 @@ def chosen(options: argparse.Namespace) -> CorpusConfig:
     )
 
 
-def settled(options: argparse.Namespace, root: str, *, engine: str) -> tuple[CorpusConfig, RunOptions]:
+def settled(options: argparse.Namespace, root: str, *, engine: Engine) -> tuple[CorpusConfig, RunOptions]:
     """The choices of a command line, checked; files that are named are there.  Raises PipelineError."""
     config = replace(
         chosen(options),
@@ -159,8 +157,8 @@ def settled(options: argparse.Namespace, root: str, *, engine: str) -> tuple[Cor
         archives=None if options.archive is None else storage.expand(options.archive, what="archive"),
         contact=options.contact or "",
         retry_failed=options.retry_failed,
-        workers=options.workers or shards_at_once(engine, processors=os.cpu_count()),
-        here=engine == LOCAL,
+        workers=engine.across,
+        here=engine.here,
         exclude=options.exclude,
         against=tuple(map(root_of, options.against)),
         allow_truncated=options.allow_truncated,

@@ -6,7 +6,6 @@ dropped stands in ROOT/ledger with its keeper.  A run that was stopped or killed
 
 import argparse
 import json
-import os
 from collections.abc import Sequence
 from functools import partial
 
@@ -16,8 +15,8 @@ import pyarrow.compute as pc
 from apache_beam.pvalue import AsList, AsSingleton
 
 from dags.progress import Progress
-from dags.running import output_directory, pipeline_options, run_pipeline, stopping_cleanly
-from dags.settings import positive, unknown_to_beam
+from dags.running import engine_for, new_pipeline, output_directory, run_pipeline, stopping_cleanly
+from dags.settings import add_workers, parse_with_beam
 from pipeline import storage
 from pipeline.dedup import Columns, DropDuplicates, DuplicateDrop, Rule, rule_named
 from pipeline.dedup.survivors import plan, publish_summary, write_survivors
@@ -27,6 +26,9 @@ from pipeline.shards import MapShards, read_batches, read_table
 
 ERRORS = (PipelineError,)
 EXCERPT = 60  # characters of a text in the report
+__all__ = ["ERRORS", "add_arguments", "dedup_dag", "parse", "run"]
+
+parse = parse_with_beam
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -44,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--against", nargs="+", default=[], metavar="DIR", help="older corpora, oldest first: their rows stay, copies of them go"
     )  # fmt: skip
-    parser.add_argument("--workers", type=positive, default=None, metavar="N", help="default: the processors of this machine")
+    add_workers(parser)
     parser.add_argument("--quiet", action="store_true", help="no progress")
 
 
@@ -56,16 +58,6 @@ def order(text: str) -> tuple[str, str]:
     return name, "descending" if direction == "desc" else "ascending"
 
 
-def parse(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> argparse.Namespace:
-    """Our options; `beam` holds the rest, which Beam must know."""
-    parser.epilog = "Any option of Beam may follow, such as --runner=DataflowRunner; the default runner is FnApiRunner."
-    options, rest = parser.parse_known_args(arguments)
-    if unknown := unknown_to_beam(rest):
-        parser.error(f"unrecognized arguments: {' '.join(unknown)}")
-    options.beam = rest
-    return options
-
-
 def run(options: argparse.Namespace) -> int:
     root = options.output.rstrip("/") or options.output
     rule = rule_named(options.dedup)
@@ -75,17 +67,20 @@ def run(options: argparse.Namespace) -> int:
         order=(options.order,) if options.order else (),
         key=options.id,
     )
+    engine = engine_for(options.beam, output=root, inputs=[*options.input, *options.against], workers=options.workers)
     files = storage.expand(options.input, what="input")
     journal = storage.journal_of(root)
     with output_directory(root), stopping_cleanly("dedup"):
         storage.remove([journal])
-        pipeline = beam.Pipeline(options=pipeline_options(options.beam))
+        pipeline = new_pipeline(engine.options)
         dedup_dag(
             pipeline, files, root=root, rule=rule, columns=columns, against=options.against,
-            across=options.workers or os.cpu_count() or 1, journal=journal,
+            across=engine.across, journal=engine.journal(root),
         )  # fmt: skip
         with Progress(journal, quiet=options.quiet).shown():
-            run_pipeline(pipeline)
+            has_run = run_pipeline(pipeline)
+        if not has_run:
+            return 0
     print("\n".join(report(root, files=len(files), columns=columns)))
     return 0
 

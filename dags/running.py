@@ -12,14 +12,15 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from types import FrameType
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 import apache_beam as beam
 from apache_beam.io.filesystems import FileSystems
 from apache_beam.options.pipeline_options import DebugOptions, GoogleCloudOptions, PipelineOptions, SetupOptions, StandardOptions
 from apache_beam.runners.runner import PipelineResult
 
-from dags.engines import LOCAL, check_graph, console_url, engine_named, engine_of, is_translation
+from dags.engines import LOCAL, check_engine, check_graph, console_url, engine_named, engine_of, is_translation, shards_at_once
+from dags.settings import seen_journal
 from pipeline import storage
 from pipeline.fetch.crawl import progress_line, stop_crawl
 from pipeline.schema import PipelineError
@@ -125,6 +126,26 @@ def pipeline_options(arguments: Sequence[str]) -> PipelineOptions:
     return options
 
 
+class Engine(NamedTuple):
+    """What runs a DAG.  It has what it needs to begin."""
+
+    options: PipelineOptions
+    across: int  # shards at a time in a process
+    here: bool  # it is this machine
+
+    def journal(self, output: str) -> str | None:
+        """Where workers note each shard they finish."""
+        return seen_journal(output, here=self.here)
+
+
+def engine_for(arguments: Sequence[str], *, output: str, inputs: Sequence[str], workers: int | None) -> Engine:
+    """What Beam's options choose.  `inputs`: paths and globs of all that workers read.  Raises PipelineError."""
+    options = pipeline_options(arguments)
+    check_engine(options, output=output, inputs=inputs)
+    engine = engine_of(options)
+    return Engine(options, workers or shards_at_once(engine, processors=os.cpu_count()), engine == LOCAL)
+
+
 def new_pipeline(options: PipelineOptions) -> beam.Pipeline:
     """Raises PipelineError for options that Beam finds at odds with each other."""
     try:
@@ -146,6 +167,7 @@ def run_pipeline(pipeline: beam.Pipeline) -> bool:
             check_graph(pipeline)
         result = pipeline.run()
         if engine == "DataflowRunner" and is_translation(pipeline._options):
+            print("the job was translated, as Beam's options ask; nothing was built")
             return False
         if engine != LOCAL:
             _job.append(result)
@@ -195,13 +217,14 @@ def _nothing(_record: logging.LogRecord) -> bool:
 RAISED = re.compile(r"(pipeline(?:\.\w+)+)\.(\w+): (.+)")
 
 # What engines say of workers that a person can mend.
+OURS = "(?:dags|pipeline|tokenizer)"
 WORKERS = (
     (
-        re.compile(r"No module named '(?:pipeline|tokenizer)'"),
+        re.compile(rf"No module named '{OURS}'"),
         "a worker has no webtext. Build its image with our Dockerfile, or install the same wheel there.",
     ),
     (
-        re.compile(r"Can't get attribute '\w+' on <module '(?:pipeline|tokenizer)\b|No module named '(?:pipeline|tokenizer)\."),
+        re.compile(rf"Can't get attribute '\w+' on <module '{OURS}\b|No module named '{OURS}\."),
         "a worker runs another webtext than the one that submitted this job. Build its image, or its environment, from the same "
         "checkout.",
     ),

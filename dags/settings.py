@@ -82,8 +82,12 @@ class RunOptions:
 
     @property
     def workers_journal(self) -> str | None:
-        """The same as workers are told it: not those of another machine, which do not see it."""
-        return self.journal if self.here or storage.is_local(self.output) else None
+        return seen_journal(self.output, here=self.here)
+
+
+def seen_journal(output: str, *, here: bool) -> str | None:
+    """The journal as workers are told it: not those of another machine, which do not see it."""
+    return storage.journal_of(output) if here or storage.is_local(output) else None
 
 
 def day(text: str) -> str:
@@ -159,12 +163,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--shard-bytes", type=positive, default=DEFAULTS["shard_bytes"], metavar="N", help="of text; default %(default)s"
     )
     output.add_argument("--rebuild", action="store_true", help="build with this configuration over what another one made")
-    output.add_argument(
-        "--workers", type=positive, default=None, metavar="N",
-        help="shards at a time in a process; default: the processors of this machine, on other engines 1",
-    )  # fmt: skip
+    add_workers(output)
     output.add_argument("--quiet", action="store_true", help="no progress")
     output.add_argument("--dry-run", action="store_true", help="say what would be read and built, and stop")
+
+
+def add_workers(parser: Any) -> None:
+    parser.add_argument(
+        "--workers", type=positive, metavar="N",
+        help="shards at a time in a process; default: the processors of this machine, on other engines 1",
+    )  # fmt: skip
 
 
 ENGINES_HELP = """\

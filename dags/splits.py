@@ -1,6 +1,5 @@
 """The shards of a corpus by split, and what the commands that read them share."""
 
-import argparse
 import os
 import re
 from collections.abc import Iterator, Sequence
@@ -9,7 +8,6 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from dags.settings import unknown_to_beam
 from pipeline import storage
 from pipeline.schema import PipelineError, ShardError
 from pipeline.shards import BATCH_ROWS, open_arrow
@@ -84,13 +82,3 @@ def documents_of(texts: pa.Array) -> Documents:
     offsets = np.frombuffer(offsets_buffer, dtype=width)[texts.offset : texts.offset + len(texts) + 1].astype(np.int64)
     data = np.frombuffer(data_buffer, dtype=np.uint8) if data_buffer is not None else np.zeros(0, dtype=np.uint8)
     return Documents(data, offsets)
-
-
-def parsed_with_beam(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> argparse.Namespace:
-    """Our options; `beam` holds those of Beam.  An option of neither is wrong use."""
-    parser.epilog = "Any option of Beam may follow, such as --runner=DataflowRunner; the default runner is FnApiRunner."
-    options, rest = parser.parse_known_args(arguments)
-    if unknown := unknown_to_beam(rest):
-        parser.error(f"unrecognized arguments: {' '.join(unknown)}")
-    options.beam = rest
-    return options

@@ -5,7 +5,6 @@ letter.  Nothing is dropped.  Shards that are there already, made from the same 
 """
 
 import argparse
-import os
 from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import NamedTuple
@@ -14,9 +13,9 @@ import apache_beam as beam
 import pyarrow as pa
 
 from dags.progress import Progress
-from dags.running import output_directory, pipeline_options, run_pipeline, stopping_cleanly
-from dags.settings import positive
-from dags.splits import SHARD_NAME, CorpusShard, corpus_shards, documents_of, parsed_with_beam, root_and_data, text_batches
+from dags.running import engine_for, new_pipeline, output_directory, run_pipeline, stopping_cleanly
+from dags.settings import add_workers, parse_with_beam
+from dags.splits import SHARD_NAME, CorpusShard, corpus_shards, documents_of, root_and_data, text_batches
 from pipeline import storage
 from pipeline.schema import TOKENS, PipelineError, Shard, ShardError
 from pipeline.shards import MapShards, fingerprint, open_arrow, write_arrow
@@ -26,14 +25,14 @@ VERSION = 1
 ERRORS = (PipelineError, TokenizerError)
 __all__ = ["ERRORS", "add_arguments", "parse", "run"]
 
-parse = parsed_with_beam
+parse = parse_with_beam
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--corpus", required=True, metavar="ROOT", help="the output of `webtext corpus`, or its corpus folder")
     parser.add_argument("--vocab", metavar="DIR", help="vocabulary of `webtext vocab`, or GPT-2's own; default ROOT/vocab")
     parser.add_argument("--output", metavar="DIR", help="token shards; resumable; default ROOT/tokens")
-    parser.add_argument("--workers", type=positive, metavar="N", help="shards at a time; default: the processors of this machine")
+    add_workers(parser)
     parser.add_argument("--quiet", action="store_true", help="no progress")
 
 
@@ -44,16 +43,18 @@ def run(options: argparse.Namespace) -> int:
     with storage.folder_to_read(vocab) as folder:
         tokenizer = Tokenizer.load(folder)
     shards = corpus_shards(data)
+    engine = engine_for(options.beam, output=output, inputs=[data], workers=options.workers)
     with output_directory(output), stopping_cleanly("tokens"):
         journal = storage.journal_of(output)
         storage.remove([journal])
         progress = Progress(journal, quiet=options.quiet)
-        pipeline = beam.Pipeline(options=pipeline_options(options.beam))
-        across = options.workers or os.cpu_count() or 1
+        pipeline = new_pipeline(engine.options)
         work = partial(encoded_shard, tokenizer=tokenizer, output=output)
-        pipeline | beam.Create(shards) | beam.Reshuffle() | MapShards(work, across=across, journal=journal)
+        pipeline | beam.Create(shards) | beam.Reshuffle() | MapShards(work, across=engine.across, journal=engine.journal(output))
         with progress.shown():
-            run_pipeline(pipeline)
+            has_run = run_pipeline(pipeline)
+        if not has_run:
+            return 0
         storage.remove([journal])
         storage.remove(stale(output, shards))
     totals = [contents(storage.join(output, shard.name)) for shard in shards]

@@ -5,7 +5,6 @@ only the merges.  The merges are those of Hugging Face's `tokenizers`, whatever 
 """
 
 import argparse
-import os
 import sys
 import time
 import warnings
@@ -17,10 +16,10 @@ import numpy as np
 import pyarrow as pa
 
 from dags.progress import Progress
-from dags.running import output_directory, pipeline_options, run_pipeline, stopping_cleanly
+from dags.running import engine_for, new_pipeline, output_directory, run_pipeline, stopping_cleanly
 from dags.sampling import EVERY_BUCKET, cut_for, measured_shard, sampled
-from dags.settings import positive
-from dags.splits import CorpusShard, corpus_shards, documents_of, parsed_with_beam, root_and_data, text_batches
+from dags.settings import add_workers, parse_with_beam, positive
+from dags.splits import CorpusShard, corpus_shards, documents_of, root_and_data, text_batches
 from dags.vocab_report import report_lines
 from pipeline import storage
 from pipeline.schema import PipelineError, Shard
@@ -34,7 +33,7 @@ ERRORS = (PipelineError, TokenizerError)
 WORDS = pa.schema([("word", pa.binary()), ("count", pa.int64())])
 __all__ = ["ERRORS", "add_arguments", "parse", "run"]
 
-parse = parsed_with_beam
+parse = parse_with_beam
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -46,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--report", action="store_true", help="bytes per token by language and domain on the validation split")
     parser.add_argument("--beside", metavar="DIR", help="in the report: another vocabulary, such as GPT-2's files")
-    parser.add_argument("--workers", type=positive, metavar="N", help="shards at a time; default: the processors of this machine")
+    add_workers(parser)
     parser.add_argument("--quiet", action="store_true", help="no progress")
 
 
@@ -64,14 +63,18 @@ def run(options: argparse.Namespace) -> int:
     output = options.output or storage.join(root, "vocab")
     beside = Tokenizer.load(options.beside) if options.beside else None
     shards = corpus_shards(data, ["train"])
+    engine = engine_for(options.beam, output=output, inputs=[data], workers=options.workers)
     with output_directory(output), stopping_cleanly("vocab"):
         journal = storage.journal_of(output)
         storage.remove([journal])
-        pipeline = beam.Pipeline(options=pipeline_options(options.beam))
-        across = options.workers or os.cpu_count() or 1
-        counting_dag(pipeline, shards, output=output, max_bytes=options.max_bytes, across=across, journal=journal)
+        pipeline = new_pipeline(engine.options)
+        counting_dag(
+            pipeline, shards, output=output, max_bytes=options.max_bytes, across=engine.across, journal=engine.journal(output)
+        )
         with Progress(journal, quiet=options.quiet).shown():
-            run_pipeline(pipeline)
+            has_run = run_pipeline(pipeline)
+        if not has_run:
+            return 0
         storage.remove([journal])
         counted = [words_path(output, shard) for shard in shards]
         storage.remove([path for path in storage.files_in(storage.join(output, "words"), "*.arrow") if path not in counted])
@@ -116,7 +119,7 @@ class MergeProgress:
 
 
 def counting_dag(
-    root: beam.Pipeline, shards: list[CorpusShard], *, output: str, max_bytes: int | None, across: int, journal: str
+    root: beam.Pipeline, shards: list[CorpusShard], *, output: str, max_bytes: int | None, across: int, journal: str | None
 ) -> beam.PCollection:
     """Corpus shards in, Shards of words and their counts out."""
     corpus = root | beam.Create(shards)

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from small_web import POSTED
 
@@ -21,6 +22,7 @@ from dags.engines import check_graph, engine_named, shards_at_once
 from dags.running import mendable, new_pipeline, pipeline_options, run_pipeline
 from dags.settings import CorpusConfig, RunOptions
 from pipeline.schema import PipelineError
+from tokenizer import train
 
 BUCKET = "needs-bucket"
 IMAGE = "--sdk_container_image=repo/webtext:1"
@@ -64,7 +66,7 @@ def on_dataflow(*more: str, **chosen: str) -> list[str]:
 def failed(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
     assert main(arguments) == 1
     said = capsys.readouterr().err
-    assert said.startswith("webtext corpus: ")
+    assert said.startswith(f"webtext {arguments[0]}: ")
     assert said.count("\n") == 1
     return said
 
@@ -86,6 +88,45 @@ def test_what_dataflow_lacks_is_listed(
     storage_here: str, capsys: pytest.CaptureFixture[str], chosen: dict[str, str], said: str
 ) -> None:
     assert said in failed(on_dataflow(**chosen), capsys)
+
+
+@pytest.fixture
+def small_corpus(tmp_path: Path) -> Path:
+    data = tmp_path / "root" / "corpus" / "data"
+    data.mkdir(parents=True)
+    for split in ("train", "validation"):
+        with pa.OSFile(str(data / f"{split}-00000-of-00001.arrow"), "wb") as file:
+            rows = pa.table({"id": ["a"], "text": ["a text"]})
+            with pa.ipc.new_file(file, rows.schema) as writer:
+                writer.write_table(rows)
+    train(["a text"], vocab_size=257).save(tmp_path / "root" / "vocab")
+    return tmp_path / "root"
+
+
+@pytest.mark.parametrize("name", ["vocab", "tokens", "dedup"])
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--runner=DataflowRunner"], "DataflowRunner also needs --project=PROJECT --region=REGION"),
+        (["--runner=PortableRunner"], "PortableRunner also needs --job_endpoint=HOST:PORT"),
+    ],
+)
+def test_other_commands_ask_for_the_same(
+    small_corpus: Path, name: str, options: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = sorted(small_corpus.rglob("*"))
+    sources = ["--corpus", str(small_corpus)] if name != "dedup" else ["--input", f"{small_corpus}/corpus/data/train*.arrow"]
+    assert said in failed([name, *sources, "--output", str(small_corpus / "new"), *options], capsys)
+    assert sorted(small_corpus.rglob("*")) == before
+
+
+@pytest.mark.parametrize("name", ["vocab", "tokens", "dedup"])
+def test_other_commands_refuse_an_engine_that_nobody_knows(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    sources = ["--corpus", "c"] if name != "dedup" else ["--input", "c", "--output", "o"]
+    with pytest.raises(SystemExit) as stopped:
+        main([name, *sources, "--runner=DaskRunner"])
+    assert stopped.value.code == 2
+    assert "--runner DaskRunner: not an engine that webtext runs on." in capsys.readouterr().err
 
 
 def test_libraries_that_are_not_installed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -107,6 +107,27 @@ def test_a_worker_killed_at_work_ends_the_run_in_a_sentence_and_the_next_one_goe
     assert {path: path.stat().st_ino for path in finished} == finished, "a finished shard was made twice"
 
 
+def test_what_follows_a_corpus_runs_there_too(whole: tuple[Files, Path], two_pools: Cluster, tmp_path: Path) -> None:
+    """Vocabulary, tokens and the dedup of other people's files: the bytes of this machine, made by the pools."""
+    for place, options in (("here", ()), ("there", two_pools.options)):
+        root = tmp_path / place
+        shutil.copytree(whole[1] / "corpus", root / "corpus")
+        built("vocab", "--corpus", str(root), "--size", "400", *options)
+        built("tokens", "--corpus", str(root), *options)
+        built("dedup", "--input", str(root / "corpus/data/train*.arrow"), "--output", str(root / "unique"), *options)
+    files = {place: written(tmp_path / place) for place in ("here", "there")}
+    made = ("vocab/merges.txt", "unique/dedup.json", "unique/ledger/duplicates-00000.arrow")
+    assert set(map(Path, made)) <= files["here"].keys()
+    assert len([path for path in files["here"] if path.parts[0] == "tokens"]) == len(list((whole[1] / "corpus/data").iterdir()))
+    assert files["here"] == files["there"]
+
+
+def written(root: Path) -> dict[Path, bytes]:
+    """Every file but the notes of progress."""
+    found = {path.relative_to(root): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+    return {path: content for path, content in found.items() if path.name not in (".journal", ".lock")}
+
+
 def test_a_run_that_is_stopped_ends_its_job(whole: tuple[Files, Path], two_pools: Cluster, tmp_path: Path) -> None:
     root = tmp_path / "root"
     process = running(*arguments(whole[0], root), *two_pools.options)

@@ -47,7 +47,8 @@ def result(output):
     last = files.checkpoints(output)[-1]
     start, *trained = (output / "metrics.jsonl").read_bytes().splitlines()
     before = json.loads(start)
-    assert before.keys() == {"step", "validation_loss"} and before["step"] == 0
+    assert before.keys() == {"step", "validation_loss"}
+    assert before["step"] == 0
     weights = (last / files.WEIGHTS).read_bytes(), (last / files.MOMENTS).read_bytes()
     return round(before["validation_loss"], 4), trained, *weights
 
