@@ -2,13 +2,14 @@
 
     python benchmarks/gpt2_step.py [--layers 6 --width 384 --length 256 --batch 4] [--threads 1] [--rounds 5]
 
-Same weights' shapes, same tokens, same threads, one process; rounds alternate between the rows, the best of each counts.
+Same tokens, same threads, one process; rounds alternate between the rows, the best of each counts.  Our rows and that of
+transformers begin at the same weights, so that their losses must agree; nanoGPT's has its own.
 nanoGPT's row is its published recipe on the processor: erf GELU, one matrix of all logits, float32, AdamW not fused.
 """
 
 import argparse
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import torch
 import torch.nn.functional as F  # noqa: N812
@@ -18,6 +19,8 @@ from torch import Tensor, nn
 from model import GPT2, GPT2Config
 from model.optimizer import gradient_norm, optimizers
 from model.recipe import Recipe
+
+LR = 6e-4
 
 
 class NanoBlock(nn.Module):
@@ -63,7 +66,7 @@ def peer_step(loss: Callable[[], Tensor], model: nn.Module) -> Callable[[], floa
         {"params": [each for each in model.parameters() if each.dim() >= 2], "weight_decay": 0.1},
         {"params": [each for each in model.parameters() if each.dim() < 2], "weight_decay": 0.0},
     ]
-    optimizer = torch.optim.AdamW(groups, lr=6e-4, betas=(0.9, 0.95))
+    optimizer = torch.optim.AdamW(groups, lr=LR, betas=(0.9, 0.95))
 
     def step() -> float:
         value = loss()
@@ -76,10 +79,10 @@ def peer_step(loss: Callable[[], Tensor], model: nn.Module) -> Callable[[], floa
     return step
 
 
-def our_step(config: GPT2Config, ids: Tensor, *, bf16: bool) -> Callable[[], float]:
+def our_step(config: GPT2Config, ids: Tensor, weights: Mapping[str, Tensor], *, bf16: bool) -> Callable[[], float]:
     model = GPT2(config)
-    model.initialise(seed=0)
-    made = optimizers(model, recipe=Recipe())
+    model.load_state_dict(weights)
+    made = optimizers(model, recipe=Recipe(lr=LR))
 
     def step() -> float:
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=bf16):
@@ -116,11 +119,12 @@ def main() -> None:
         logits = peer(ids[:, :-1]).logits
         return F.cross_entropy(logits.view(-1, logits.size(-1)), ids[:, 1:].reshape(-1))
 
+    weights = {name: value.clone() for name, value in peer.state_dict().items()}
     rows: dict[str, Callable[[], float]] = {
         "transformers, fp32": peer_step(peer_loss, peer),
         "nanoGPT's recipe, fp32": peer_step(lambda: nano(ids[:, :-1], ids[:, 1:]), nano),
-        "ours, fp32": our_step(config, ids, bf16=False),
-        "ours, bf16 (the default)": our_step(config, ids, bf16=True),
+        "ours, fp32": our_step(config, ids, weights, bf16=False),
+        "ours, bf16 (the default)": our_step(config, ids, weights, bf16=True),
     }
     best = dict.fromkeys(rows, float("inf"))
     losses: dict[str, float] = {}
