@@ -230,13 +230,14 @@ class Work(NamedTuple):
 
 @kernel
 def scan_chunk(data, bounds, first, classes, work):  # type: ignore[no-untyped-def]
-    """Scans the segments from bound `first` on, as many as there is room for.
+    """Scans the segments from bound `first` on: as many as fit into CHUNK_BYTES, or one that has room.
 
-    Returns the bound where it stopped, which is `first` if not even one fits, how many pre-tokens there are, and how many of
-    them lie before each bound.
+    Returns the bound where it stopped, which is `first` if not even one has room, how many pre-tokens there are, and how many
+    of them lie before each bound.
     """
+    room = len(work.text) - SLACK
     end = first
-    while end + 1 < len(bounds) and bounds[end + 1] - bounds[first] <= len(work.text) - SLACK:
+    while end + 1 < len(bounds) and bounds[end + 1] - bounds[first] <= (room if end == first else min(room, CHUNK_BYTES)):
         end += 1
     counts = np.zeros(end - first + 1, dtype=np.int64)
     work.text[: bounds[end] - bounds[first]] = data[bounds[first] : bounds[end]]
