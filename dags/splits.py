@@ -21,7 +21,7 @@ class CorpusShard(NamedTuple):
     """A file of corpus rows."""
 
     split: str
-    number: int  # among the shards that were asked for
+    number: int  # among those of its split
     of: int
     path: str
 
@@ -55,8 +55,7 @@ def corpus_shards(data: str, splits: Sequence[str] = SPLITS) -> list[CorpusShard
             wanted = " or ".join(map(str, sorted(totals)))
             told = f"{data} holds {len(shards)} {split} shards, their names say {wanted}"
             raise PipelineError(f"{told}. Run `webtext corpus` again.")
-    paths = [(split, path) for split in splits for _, _, path in sorted(found[split])]
-    return [CorpusShard(split, number, len(paths), path) for number, (split, path) in enumerate(paths)]
+    return [CorpusShard(split, *shard) for split in splits for shard in sorted(found[split])]
 
 
 def text_batches(path: str, *, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:

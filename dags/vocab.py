@@ -8,7 +8,7 @@ import argparse
 import sys
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import apache_beam as beam
@@ -22,8 +22,18 @@ from dags.settings import add_workers, parse_with_beam, positive
 from dags.splits import CorpusShard, corpus_shards, documents_of, root_and_data, text_batches
 from dags.vocab_report import report_lines
 from pipeline import storage
-from pipeline.schema import PipelineError, Shard
-from pipeline.shards import Gather, MapShards, fingerprint, finished, read_metadata, read_table, shard_path, write_shard
+from pipeline.schema import PipelineError, Shard, ShardError
+from pipeline.shards import (
+    Gather,
+    MapShards,
+    fingerprint,
+    finished,
+    read_metadata,
+    read_table,
+    rows_digest,
+    shard_path,
+    write_shard,
+)
 from tokenizer import SmallTextWarning, Tokenizer, TokenizerError
 from tokenizer.training import GPT2_VOCAB, check_vocab_size, train_from_counts
 from tokenizer.words import WordCounter, WordCounts, scan_fingerprint
@@ -33,7 +43,12 @@ ERRORS = (PipelineError, TokenizerError)
 WORDS = pa.schema([("word", pa.binary()), ("count", pa.int64())])
 __all__ = ["ERRORS", "add_arguments", "parse", "run"]
 
-parse = parse_with_beam
+
+def parse(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> argparse.Namespace:
+    options = parse_with_beam(parser, arguments)
+    if options.beside and not options.report:
+        parser.error("--beside DIR is for the report: add --report")
+    return options
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -63,6 +78,7 @@ def run(options: argparse.Namespace) -> int:
     output = options.output or storage.join(root, "vocab")
     beside = Tokenizer.load(options.beside) if options.beside else None
     shards = corpus_shards(data, ["train"])
+    validation = corpus_shards(data, ["validation"]) if options.report else []
     engine = engine_for(options.beam, output=output, inputs=[data], workers=options.workers)
     with output_directory(output), stopping_cleanly("vocab"):
         journal = storage.journal_of(output)
@@ -92,8 +108,7 @@ def run(options: argparse.Namespace) -> int:
     print(f"vocab     {tokenizer.n_vocab:>16,}  {tokenizer.fingerprint[:12]}")
     if tokenizer.n_vocab < options.size:
         print(f"no pair is left that was seen twice: the text gives no vocabulary of {options.size:,}")
-    if options.report:
-        validation = corpus_shards(data, ["validation"])
+    if validation:
         print("\n".join(["", *report_lines([shard.path for shard in validation], tokenizer, beside)]))
     print(f"\nvocab: {output}    next: webtext tokens --corpus {options.corpus}")
     return 0
@@ -178,7 +193,10 @@ def total_of(paths: list[str]) -> tuple[WordCounts, int]:
     text_bytes = 0
     for path in paths:
         table = read_table(path)
-        text_bytes += read_metadata(path).counts["bytes"]
+        metadata = read_metadata(path)
+        if rows_digest(table.to_batches()) != metadata.digest:
+            raise ShardError(f"{path}: the counts are not those that were written. Delete the file and run this again.")
+        text_bytes += metadata.counts["bytes"]
         for batch in table.to_batches():
             texts = documents_of(batch.column("word"))
             start, end = int(texts.offsets[0]), int(texts.offsets[-1])

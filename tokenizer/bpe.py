@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from itertools import pairwise
@@ -11,11 +11,12 @@ from typing import Self
 import numpy as np
 
 from tokenizer import files
-from tokenizer.documents import Documents, batches, joined, largest_first
+from tokenizer.documents import Documents, batches, check_texts, joined, largest_first
 from tokenizer.encoder import Encoder, Merges
 from tokenizer.words import scan_fingerprint
 
-SMALLEST_VOCAB = 257  # the 256 bytes and the end-of-text token
+FIRST_MERGE = 256  # id of the first merge's token, behind those of the bytes
+SMALLEST_VOCAB = FIRST_MERGE + 1  # the bytes and the end-of-text token
 LARGEST_VOCAB = 1 << 16  # ids are uint16, in memory and in token shards
 
 
@@ -34,6 +35,9 @@ class Tokenizer:
                 f"largest is {LARGEST_VOCAB:,}. `Tokenizer.truncated` makes a smaller one."
             )
         self.merges = np.ascontiguousarray(merges, dtype=np.int64).reshape(-1, 2)
+        made = np.arange(len(self.merges))[:, None] + FIRST_MERGE
+        if ((self.merges < 0) | (self.merges >= made)).any() or len(np.unique(self.merges, axis=0)) < len(self.merges):
+            raise files.TokenizerError("merges are pairs of ids that were made before, each pair once")
         self.merges.flags.writeable = False
         self._lookup = Merges(self.merges)
         self._idle: list[Encoder] = []  # encoders keep what they have seen, one thread at a time
@@ -82,16 +86,17 @@ class Tokenizer:
         pieces = text.split(special)  # type: ignore[arg-type]
         return self.encode_documents(joined(pieces), append_eot=True)[0].tolist()[:-1]
 
-    def encode_batch(self, texts: Sequence[str | bytes], *, workers: int | None = None) -> list[np.ndarray]:
+    def encode_batch(self, texts: Iterable[str | bytes], *, workers: int | None = None) -> list[np.ndarray]:
         """The ids of each text, uint16, worked out by `workers` threads (None: one a processor)."""
+        workers = (os.cpu_count() or 1) if workers is None else workers
+        check_texts(texts, workers=workers)
 
         def encoded(batch: list[str | bytes]) -> list[np.ndarray]:
             ids, ends = self.encode_documents(joined(batch))
             starts = [0, *ends.tolist()]
             return [ids[start:end] for start, end in pairwise(starts)]
 
-        workers = workers or os.cpu_count() or 1
-        if workers == 1 or len(texts) < 2:
+        if workers == 1:
             return [ids for batch in batches(texts) for ids in encoded(batch)]
         parts = list(batches(texts))
         with ThreadPoolExecutor(workers) as threads:  # the largest first, so that none is left alone with it at the end

@@ -25,6 +25,14 @@ def utf8(text: str | bytes) -> bytes:
         return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").encode()
 
 
+def check_texts(texts: object, *, workers: int) -> None:
+    """Raises TypeError for one text where a list of texts is meant, ValueError for less than one thread."""
+    if isinstance(texts, str | bytes):
+        raise TypeError("texts is one text; give a list of texts")
+    if workers < 1:
+        raise ValueError(f"workers is {workers}; it takes at least one thread")
+
+
 def joined(texts: Sequence[str | bytes]) -> Documents:
     encoded = [utf8(text) for text in texts]
     offsets = np.zeros(len(encoded) + 1, dtype=np.int64)

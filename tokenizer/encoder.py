@@ -12,7 +12,7 @@ from tokenizer.alphabet import ID_OF_BYTE
 from tokenizer.machine import aligned, kernel, load64, prefetch, store64
 from tokenizer.pieces import SHORT_PIECE, fill_merges, long_piece, short_piece
 from tokenizer.scanner import SLACK, Scanner, classes, scan_chunk
-from tokenizer.words import SHORT, hashed, mixed, packed, same
+from tokenizer.words import SHORT, hashed, mixed, packed, same, slot_of
 
 ROWS = 1 << 20  # of the short cache; 32 MB, of which only what is used is ever touched
 LONG_SLOTS = 1 << 15
@@ -120,7 +120,7 @@ def _long(  # type: ignore[no-untyped-def]
     """A piece of 16 to LONG_PIECE bytes by way of its cache: rows of (hash, start, length, first token, tokens)."""
     size = end - start
     code = hashed(text, start, size)
-    slot = np.int64(code) & (len(slots) - 1)
+    slot = slot_of(code, slots)
     if (
         np.uint64(slots[slot, 0]) == code
         and slots[slot, 2] == size

@@ -91,7 +91,7 @@ def save(folder: str | os.PathLike, merges: np.ndarray) -> None:
     path = pathlib.Path(folder)
     path.mkdir(parents=True, exist_ok=True)
     for name, text in contents(merges).items():
-        temporary = path / f".{name}.{os.getpid()}.tmp"
+        temporary = path / f".{name}.tmp-{os.getpid()}"  # as storage names what is not published yet
         with open(temporary, "w", encoding="utf-8", newline="\n") as file:
             file.write(text)
             file.flush()
@@ -103,10 +103,10 @@ def load(folder: str | os.PathLike) -> np.ndarray:
     """The merges of a saved tokenizer, or of GPT-2's own encoder.json and vocab.bpe."""
     path = pathlib.Path(folder)
     merges_path, vocab_path = (_first(path, names) for names in (MERGES_NAMES, VOCAB_NAMES))
-    merges = parsed_merges(merges_path.read_text(encoding="utf-8"), name=str(merges_path))
+    merges = parsed_merges(_text(merges_path), name=str(merges_path))
     try:
-        found = json.loads(vocab_path.read_text(encoding="utf-8"))
-    except ValueError as error:
+        found = json.loads(_text(vocab_path))
+    except (json.JSONDecodeError, RecursionError) as error:
         raise TokenizerError(f"{vocab_path}: is not JSON ({error}).") from error
     expected = vocabulary(merges)
     if found != expected:
@@ -125,6 +125,15 @@ def _first(folder: pathlib.Path, names: tuple[str, ...]) -> pathlib.Path:
         if (folder / name).is_file():
             return folder / name
     raise TokenizerError(f"{folder}: holds neither {' nor '.join(names)}. Train a vocabulary with `webtext vocab`.")
+
+
+def _text(path: pathlib.Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise TokenizerError(f"{path}: is not text in UTF-8 ({error}).") from error
+    except OSError as error:
+        raise TokenizerError(f"{path}: {error.strerror}.") from error
 
 
 def parsed_merges(text: str, *, name: str = "merges.txt") -> np.ndarray:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 
 from tokenizer.bpe import LARGEST_VOCAB, SMALLEST_VOCAB, Tokenizer
-from tokenizer.documents import batches, joined
+from tokenizer.documents import batches, check_texts, joined
 from tokenizer.merges import merges_of
 from tokenizer.words import WordCounter, WordCounts
 
@@ -28,8 +28,7 @@ def check_vocab_size(vocab_size: int) -> None:
 
 def count_words(texts: Iterable[str | bytes], *, workers: int = 1) -> WordCounts:
     """The distinct pre-tokens of the texts and their counts.  Each of `workers` threads has a table of its own."""
-    if isinstance(texts, str | bytes):
-        raise TypeError("texts is one text; give a list of texts")
+    check_texts(texts, workers=workers)
     counters = [WordCounter() for _ in range(workers)]
     if workers == 1:
         for batch in batches(texts):

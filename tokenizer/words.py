@@ -23,6 +23,7 @@ _BYTES = np.array([(1 << 8 * min(n, 8)) - 1 for n in range(SHORT + 1)], dtype=np
 _MORE = np.array([(1 << 8 * max(n - 8, 0)) - 1 for n in range(SHORT + 1)], dtype=np.uint64)  # of the second
 _56 = np.uint64(56)
 _31 = np.uint64(31)
+_32 = np.uint64(32)
 # Odd numbers with no pattern: fractional parts of the golden ratio and of the square roots of 2 and 3.
 _MIX = (np.uint64(0x9E3779B97F4A7C15), np.uint64(0x6A09E667F3BCC909), np.uint64(0xBB67AE8584CAA73B))
 
@@ -76,6 +77,12 @@ def _count_short(rows, bits, first, second, amount):  # type: ignore[no-untyped-
 
 
 @kernel
+def slot_of(code, slots):  # type: ignore[no-untyped-def]
+    """The place of a hash among `slots`, a power of two: from its upper half, which every letter of the word has reached."""
+    return np.int64(code >> _32) & (len(slots) - 1)
+
+
+@kernel
 def count(text, ends, begin, weights, rows, ring, slots, arena, starts, hashes, amounts, used):  # type: ignore[no-untyped-def]
     """Counts the pre-tokens from number `begin` on, each once or `weights` times.
 
@@ -110,7 +117,7 @@ def count(text, ends, begin, weights, rows, ring, slots, arena, starts, hashes, 
                 stopped = number
                 break
             code = hashed(text, start, length)
-            slot = np.int64(code) & slot_mask
+            slot = slot_of(code, slots)
             while True:
                 word = slots[slot] - 1
                 if word < 0:
@@ -152,7 +159,7 @@ def _rehash(rows, larger):  # type: ignore[no-untyped-def]
 def _reslot(hashes, slots):  # type: ignore[no-untyped-def]
     mask = len(slots) - 1
     for word in range(len(hashes)):
-        slot = np.int64(hashes[word]) & mask
+        slot = slot_of(hashes[word], slots)
         while slots[slot]:
             slot = (slot + 1) & mask
         slots[slot] = word + 1
@@ -221,13 +228,12 @@ class WordCounter:
                 chunk.text, chunk.ends, begin, weights, self._rows, self._ring, self._slots, self._arena,
                 self._starts, self._hashes, self._amounts, self._used,
             )  # fmt: skip
-            if stopped < len(chunk.ends):
-                length = int(chunk.ends[stopped] - (chunk.ends[stopped - 1] if stopped else 0))
-                self._grow(length)
+            length = int(chunk.ends[stopped] - (chunk.ends[stopped - 1] if stopped else 0)) if stopped < len(chunk.ends) else 0
+            self._grow(length)  # also at the end: a chunk of one word may have filled the last row
             begin = stopped
 
     def _grow(self, length: int) -> None:
-        """Room for more short words, or for a long one of `length` bytes."""
+        """Room for more short words, and for a long one of `length` bytes."""
         short, long, size = self._used.tolist()
         if short + 2 * AHEAD >= len(self._rows) * 3 // 4:
             larger = aligned(2 * len(self._rows), columns=4)

@@ -55,7 +55,8 @@ def test_every_document_is_its_ids_and_the_end_of_text(root, all_rows, tokenizer
         found |= dict(zip(table.column("document").to_pylist(), table.column("ids").to_pylist(), strict=True))
     assert found == {row["id"]: [*tokenizer.encode(row["text"]), tokenizer.eot] for row in all_rows}
     assert sum(ids.count(tokenizer.eot) for ids in found.values()) == len(all_rows)
-    out = capsys.readouterr().out.split()
+    out, err = (text.split() for text in capsys.readouterr())
+    assert f"{len(NAMES)}/{len(NAMES)} shards" in " ".join(err)
     assert out[:4] == ["documents", "120", "tokens", f"{sum(map(len, found.values())):,}"]
 
 

@@ -1,4 +1,7 @@
+from pathlib import Path
+
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 from corpus_made import rows, write_corpus
 
@@ -75,6 +78,32 @@ def test_counts_are_kept_and_only_changed_shards_counted_again(root, tmp_path, a
     assert files(root / "vocab") == before
 
 
+def test_counts_that_were_changed_are_not_believed(root, capsys):
+    arguments = ("vocab", "--corpus", root, "--size", SIZE, "--quiet")
+    assert webtext(*arguments) == 0
+    path = root / "vocab" / "words" / "words-00001-of-00003.arrow"
+    table = pa.ipc.open_file(str(path)).read_all()
+    rows = table.set_column(1, "count", pc.add(table["count"], 1)).cast(table.schema)
+    with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, table.schema) as writer:
+        writer.write_table(rows)
+    assert webtext(*arguments) == 1
+    assert "words-00001-of-00003.arrow: the counts are not those that were written" in capsys.readouterr().err
+    path.unlink()
+    assert webtext(*arguments) == 0
+
+
+def test_what_a_killed_run_left_half_written_is_gone(root, monkeypatch):
+    def killed(*_paths):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", killed)
+        assert webtext("vocab", "--corpus", root, "--size", SIZE, "--quiet") == 130
+    assert list((root / "vocab").glob(".merges.txt.*"))
+    assert webtext("vocab", "--corpus", root, "--size", SIZE, "--quiet") == 0
+    assert {path.name for path in (root / "vocab").glob(".*")} <= {".lock", ".journal"}
+
+
 def test_counts_of_a_corpus_that_was_cut_otherwise_are_gone(root, all_rows):
     assert webtext("vocab", "--corpus", root, "--size", SIZE, "--quiet") == 0
     for path in (root / "corpus" / "data").glob("train-*"):
@@ -132,6 +161,21 @@ def test_the_report_sets_bytes_per_token_beside_another_vocabulary(root, tmp_pat
     assert f"{used} of 600 tokens ({used / 600:.1%})" in out
     assert "longest   " in out
     assert "most used " in out
+
+
+def test_a_report_needs_validation_shards_before_any_work(root, capsys):
+    for path in (root / "corpus" / "data").glob("validation-*"):
+        path.unlink()
+    assert webtext("vocab", "--corpus", root, "--size", SIZE, "--quiet", "--report") == 1
+    assert "holds no validation shards" in capsys.readouterr().err
+    assert not (root / "vocab").exists()
+
+
+def test_another_vocabulary_is_for_the_report(root, capsys):
+    with pytest.raises(SystemExit) as stop:
+        webtext("vocab", "--corpus", root, "--beside", "DIR")
+    assert stop.value.code == 2
+    assert "add --report" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("size", ["256", "65537", "many"])

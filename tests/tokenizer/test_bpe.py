@@ -8,7 +8,7 @@ import tiktoken
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tokenizer import Tokenizer, TokenizerError, train
+from tokenizer import Tokenizer, TokenizerError, documents, train
 from tokenizer.pattern import PATTERN
 
 TEXTS = [*awkward_text.texts(200, seed=1, most=100), awkward_text.prose(5000, seed=2)]
@@ -97,6 +97,22 @@ def test_batches_are_encoded_as_one_by_one(tokenizer, workers):
     assert all(ids.tolist() == single[text] for ids, text in zip(batch, texts, strict=True))
 
 
+@pytest.mark.parametrize("workers", [2, 5])
+def test_many_batches_come_back_in_their_order(tokenizer, workers, monkeypatch):
+    monkeypatch.setattr(documents, "BATCH_BYTES", 100)
+    texts = [text for number in range(40) for text in (f"{number} " * (number * 37 % 41), "", TEXTS[number % len(TEXTS)])]
+    batch = tokenizer.encode_batch((text for text in texts), workers=workers)
+    assert [ids.tolist() for ids in batch] == [tokenizer.encode(text) for text in texts]
+
+
+def test_one_text_is_no_batch(tokenizer):
+    with pytest.raises(TypeError, match="give a list of texts"):
+        tokenizer.encode_batch("hello")
+    for call in (tokenizer.encode_batch, train):
+        with pytest.raises(ValueError, match="workers is 0; it takes at least one thread"):
+            call(["hello"], workers=0)
+
+
 def test_threads_share_a_tokenizer(tokenizer):
     expected = [tokenizer.encode(text) for text in TEXTS]
     wrong: list[str] = []
@@ -136,6 +152,12 @@ def test_bytes_alone_are_a_vocabulary():
 def test_a_vocabulary_beyond_16_bits_is_refused():
     with pytest.raises(TokenizerError, match="the largest is 65,536"):
         Tokenizer(np.zeros((65_536 - 256, 2), dtype=np.int64))
+
+
+@pytest.mark.parametrize("merges", [[[300, 301]], [[70_000, 1]], [[-1, 0]], [[0, 0], [0, 0]], [[0, 256]]])
+def test_merges_of_tokens_that_are_not_made_are_refused(merges):
+    with pytest.raises(TokenizerError, match="pairs of ids that were made before, each pair once"):
+        Tokenizer(np.array(merges))
 
 
 def test_it_can_be_sent_to_another_process(tokenizer):

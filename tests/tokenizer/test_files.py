@@ -107,6 +107,22 @@ def test_a_broken_line_is_named(folder, tmp_path, line, told):
         Tokenizer.load(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "told"),
+    [
+        ("merges.txt", b"\xe6\x00\xff" * 60, "merges.txt: is not text in UTF-8"),
+        ("vocab.json", b"\xe6\x00\xff" * 60, "vocab.json: is not text in UTF-8"),
+        ("vocab.json", b"[" * 200_000, "vocab.json: is not JSON"),
+    ],
+)
+def test_files_of_something_else_are_named(folder, tmp_path, name, content, told):
+    for path in folder.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(TokenizerError, match=told):
+        Tokenizer.load(tmp_path)
+
+
 def test_two_merges_to_one_token_are_refused(tmp_path):
     (tmp_path / "merges.txt").write_text("#version: 0.2\na b\nb c\na bc\nab c\n")
     (tmp_path / "vocab.json").write_text("{}")

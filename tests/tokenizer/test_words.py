@@ -1,3 +1,4 @@
+import itertools
 from collections import Counter
 
 import awkward_text
@@ -6,7 +7,7 @@ import numpy as np
 from tokenizer.documents import joined
 from tokenizer.slow import counted
 from tokenizer.training import count_words
-from tokenizer.words import WordCounter, WordCounts
+from tokenizer.words import WordCounter, WordCounts, slot_of
 
 
 def as_counter(words: WordCounts) -> Counter[bytes]:
@@ -63,6 +64,26 @@ def test_the_table_grows_within_one_document():
     counter = WordCounter()
     counter.count(*joined(["".join(words)]))
     assert as_counter(counter.total()) == Counter(word.encode() for word in words)
+
+
+def test_the_table_grows_between_documents_of_one_word():
+    words = ["".join(letters) for letters in itertools.product("abcdefghijklmnopqrst", repeat=4)][:40_000]
+    counter = WordCounter()
+    counter.count(*joined(["\n".join(words[:24_000])]))
+    for word in words[24_000:]:
+        counter.count(*joined([word]))
+    assert dict(counter.total().words()) == {**{word.encode(): 1 for word in words}, b"\n": 23_999}
+
+
+def test_long_words_that_begin_alike_have_places_of_their_own():
+    """The last letters of a word must reach the bits that choose its place."""
+    counter = WordCounter()
+    endings = ["".join(letters) for letters in itertools.product("abcdefghijklmnopqrst", repeat=3)]
+    counter.count(*joined([f"{'x' * 19}{ending}" for ending in endings]))
+    used = counter._used[1]
+    assert used == len(endings)
+    places = {slot_of(code, counter._slots) for code in counter._hashes[:used]}
+    assert len(places) > 0.6 * used  # of places drawn at random 0.79
 
 
 def test_many_long_words_are_kept():
