@@ -1,9 +1,10 @@
 """What 1, 8, 45 million and 1 billion links take: hours, memory, disk, money, and what gives way first.  On paper.
 
-    python benchmarks/scale.py DUMP [--links N ...] [--workers N ...] [--memory-gb 15] [--price-vcpu-hour 0.056 ...]
+    python benchmarks/scale.py [DUMP] [--links N ...] [--workers N ...] [--memory-gb 15] [--price-vcpu-hour 0.056 ...]
 
 Costs of a record come from what other benchmarks printed: results/stage_costs.json, dedup_scale.md, dedup_clustering.md and
-fetch.md.  The real links of DUMP say how many links a domain has; they are grown as in crawl_simulation.py, and beyond what can
+fetch.md.  The real links of DUMP say how many links a domain has (without one, those of a real dump, as counted in
+results/links_per_domain.json); they are grown as in crawl_simulation.py, and beyond what can
 be grown the shares of the large domains stay and the number of domains follows a power law.  Partitions are those of
 `webtext corpus`.
 """
@@ -13,6 +14,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 from crawl_simulation import YIELD, domains_of, fitted_sigma, grow
 from scale_model import (
     GB,
@@ -37,6 +39,7 @@ LINKS = (1_000_000, 8_000_000, 45_000_000, 1_000_000_000)
 WORKERS = (1, 4, 16, 256)  # for each of LINKS
 GROWN = 45_000_000  # links that are grown one by one: half a minute; more are extrapolated
 THETA = 10.0
+PRICED = "2026-11-20"
 
 
 # ---- money ----
@@ -70,7 +73,15 @@ def dollars(stages: Sequence[Stage], *, workers: int, machine: Machine, prices: 
     }
 
 
+def counted_domains() -> np.ndarray:
+    """The domain of every link of a real dump, as numbers: all that is kept of it is how many domains have how many links."""
+    counted = json.loads((RESULTS / "links_per_domain.json").read_text())["domains"]
+    sizes = np.repeat([int(links) for links in counted], list(counted.values()))
+    return np.repeat(np.arange(len(sizes), dtype=np.int32), sizes)
+
+
 # ---- the tables ----
+
 
 def row(stage: Stage, *, hours: float, longest: float) -> str:
     cells = [stage.name, f"{stage.cpu_s / HOUR:,.2f}", f"{stage.wait_s / HOUR:,.2f}", f"{stage.tasks:,}", f"{hours:,.2f}"]
@@ -116,7 +127,7 @@ def told(links: int, hosts: Hosts, costs: Costs, *, workers: int, machine: Machi
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("dump")
+    parser.add_argument("dump", nargs="?", help="default: the domains of a real dump, counted before")
     parser.add_argument("--links", type=int, nargs="+", default=LINKS)
     parser.add_argument("--workers", type=int, nargs="+", default=WORKERS, help="for each of --links")
     parser.add_argument("--grown", type=int, default=GROWN, help="links that are grown one by one; default %(default)s")
@@ -128,9 +139,11 @@ def main() -> None:
     machine = Machine(**{name: options[name] for name in vars(Machine())})
     prices = Prices(**{name: options[f"price_{name}"] for name in vars(Prices())})
     costs = costs_of(json.loads((RESULTS / "stage_costs.json").read_text()))
-    sample = domains_of(options["dump"])
+    sample = domains_of(options["dump"]) if options["dump"] else counted_domains()
     sigma = fitted_sigma(sample, THETA)
     grown = grow(sample, min(options["grown"], max(options["links"])), sigma, THETA)
+    told_prices = ", ".join(f"{name.replace('_', ' ')} ${value:g}" for name, value in vars(prices).items())
+    print(f"Prices as quoted for us-central1 on {PRICED}, unless given: {told_prices}.\n")
     for links, workers in zip(options["links"], options["workers"], strict=True):
         part = grown if links >= int(grown.sum()) else grow(sample, links, sigma, THETA)
         hosts = hosts_of(part, links, sigma=sigma)

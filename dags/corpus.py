@@ -21,6 +21,7 @@ from dags.running import (
     engine_for,
     new_pipeline,
     output_directory,
+    pipeline_options,
     recorded_configuration,
     run_pipeline,
     settle_configuration,
@@ -76,7 +77,7 @@ def corpus_dag(root: beam.Pipeline, config: CorpusConfig, options: RunOptions) -
 def run(options: argparse.Namespace) -> int:
     root = options.output.rstrip("/") or options.output
     inputs = [*options.submissions, *(options.archive or []), *options.against]
-    engine = engine_for(options.beam, output=root, inputs=inputs, workers=options.workers)
+    engine = engine_for(pipeline_options(options.beam), output=root, inputs=inputs, workers=options.workers)
     config, run_options = settled(options, root, engine=engine)
     if options.dry_run:
         print("\n".join(plan_lines(config, run_options)))

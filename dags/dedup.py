@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from apache_beam.pvalue import AsList, AsSingleton
 
 from dags.progress import Progress
-from dags.running import engine_for, new_pipeline, output_directory, run_pipeline, stopping_cleanly
+from dags.running import engine_for, new_pipeline, output_directory, pipeline_options, run_pipeline, stopping_cleanly
 from dags.settings import add_workers, parse_with_beam
 from pipeline import storage
 from pipeline.dedup import Columns, DropDuplicates, DuplicateDrop, Rule, rule_named
@@ -67,7 +67,8 @@ def run(options: argparse.Namespace) -> int:
         order=(options.order,) if options.order else (),
         key=options.id,
     )
-    engine = engine_for(options.beam, output=root, inputs=[*options.input, *options.against], workers=options.workers)
+    inputs = [*options.input, *options.against]
+    engine = engine_for(pipeline_options(options.beam), output=root, inputs=inputs, workers=options.workers)
     files = storage.expand(options.input, what="input")
     journal = storage.journal_of(root)
     with output_directory(root), stopping_cleanly("dedup"):

@@ -37,6 +37,7 @@ DATAFLOW_NEEDS = {
 }
 REGION = re.compile(r"[a-z]+-[a-z]+\d+")
 MAX_GRAPH_BYTES = 10_000_000  # Dataflow's limit for the JSON of a job; the graph is staged apart, and kept below it all the same
+WORKER_KINDS = ("EXTERNAL", "DOCKER", "PROCESS", "LOOPBACK")  # of --environment_type
 CONNECT_S = 5.0
 SERVICE_S = 30.0
 SCOPE = "https://www.googleapis.com/auth/cloud-platform"
@@ -166,6 +167,8 @@ def check_portable(options: PipelineOptions) -> None:
     if not portable.job_endpoint:
         raise PipelineError("PortableRunner also needs --job_endpoint=HOST:PORT of a job server; see docs/engines.md.")
     kind = (portable.environment_type or "DOCKER").upper()
+    if kind not in WORKER_KINDS:
+        raise PipelineError(f"--environment_type {kind}: expected one of {', '.join(WORKER_KINDS)}.")
     if kind in ("DOCKER", "EXTERNAL") and not (portable.environment_config or portable.environment_options):
         raise PipelineError(
             "PortableRunner also needs workers that have webtext: --environment_type=EXTERNAL --environment_config=HOST:PORT of "

@@ -15,6 +15,7 @@ from types import FrameType
 from typing import Any, NamedTuple, NoReturn
 
 import apache_beam as beam
+import grpc
 from apache_beam.io.filesystems import FileSystems
 from apache_beam.options.pipeline_options import DebugOptions, GoogleCloudOptions, PipelineOptions, SetupOptions, StandardOptions
 from apache_beam.runners.runner import PipelineResult
@@ -25,6 +26,7 @@ from pipeline import storage
 from pipeline.fetch.crawl import progress_line, stop_crawl
 from pipeline.schema import PipelineError
 
+NOTES = {".lock", ".journal", "config.json"}  # what a run writes of itself before its first shard
 DRAIN_S = 8.0  # for a crawl that is stopped; the whole command has 10
 CANCEL_S = 5.0  # for an engine elsewhere to take note
 STOPPED = {signal.SIGINT: 130, signal.SIGTERM: 143}
@@ -40,6 +42,7 @@ def output_directory(root: str) -> Iterator[None]:
             storage.collect_temporaries(root)
             yield
         return
+    is_new = not storage.exists(root)
     storage.make_folder(root)
     path = storage.join(root, ".lock")
     try:
@@ -52,7 +55,14 @@ def output_directory(root: str) -> Iterator[None]:
         except BlockingIOError:
             raise PipelineError(f"{root} is in use by another process. Wait for it, or choose another --output.") from None
         storage.collect_temporaries(root)
-        yield
+        try:
+            yield
+        except PipelineError:
+            if set(notes := os.listdir(root)) <= NOTES:  # it failed before anything was made
+                storage.remove([storage.join(root, name) for name in notes])
+                if is_new:
+                    os.rmdir(root)
+            raise
 
 
 def settle_configuration(root: str, config: dict[str, Any], differences: Sequence[str], *, rebuild: bool) -> None:
@@ -138,9 +148,8 @@ class Engine(NamedTuple):
         return seen_journal(output, here=self.here)
 
 
-def engine_for(arguments: Sequence[str], *, output: str, inputs: Sequence[str], workers: int | None) -> Engine:
+def engine_for(options: PipelineOptions, *, output: str, inputs: Sequence[str], workers: int | None) -> Engine:
     """What Beam's options choose.  `inputs`: paths and globs of all that workers read.  Raises PipelineError."""
-    options = pipeline_options(arguments)
     check_engine(options, output=output, inputs=inputs)
     engine = engine_of(options)
     return Engine(options, workers or shards_at_once(engine, processors=os.cpu_count()), engine == LOCAL)
@@ -181,6 +190,9 @@ def run_pipeline(pipeline: beam.Pipeline) -> bool:
             raise PipelineError(sentence(message)) from error
         if engine not in (LOCAL, "PortableRunner", "DataflowRunner"):  # passed on to Beam, and never tried
             raise PipelineError(f"{engine}: {sentence(str(error))} docs/engines.md says which engines were tried.") from error
+        if isinstance(error, grpc.RpcError):
+            code = error.code().name
+            raise PipelineError(f"{engine}: no job server answers at --job_endpoint ({code}). Check the port.") from error
         raise
     finally:
         _job.clear()
@@ -236,6 +248,14 @@ WORKERS = (
     (
         re.compile(r"StartWorker.*status = StatusCode\.UNAVAILABLE", re.DOTALL),
         "no worker pool answers at the address of --environment_config, as the job server sees it. Start it, or mend that.",
+    ),
+    (
+        re.compile(r"Command '\['docker'"),
+        "the job server cannot start the container of --environment_config: it has no Docker, or not this image.",
+    ),
+    (
+        re.compile(r"KeyError: '?beam:env:(?P<kind>\w+):v1"),
+        "the job server starts no workers of the kind {kind}. Choose another --environment_type.",
     ),
     (
         re.compile(r"FileNotFoundError: \[Errno 2\] No such file or directory: '(?P<path>[^']+)'"),

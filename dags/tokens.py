@@ -13,12 +13,12 @@ import apache_beam as beam
 import pyarrow as pa
 
 from dags.progress import Progress
-from dags.running import engine_for, new_pipeline, output_directory, run_pipeline, stopping_cleanly
+from dags.running import engine_for, new_pipeline, output_directory, pipeline_options, run_pipeline, stopping_cleanly
 from dags.settings import add_workers, parse_with_beam
 from dags.splits import SHARD_NAME, CorpusShard, corpus_shards, documents_of, root_and_data, text_batches
 from pipeline import storage
 from pipeline.schema import TOKENS, PipelineError, Shard, ShardError
-from pipeline.shards import MapShards, fingerprint, open_arrow, write_arrow
+from pipeline.shards import Gather, MapShards, fingerprint, open_arrow, write_arrow
 from tokenizer import Tokenizer, TokenizerError
 
 VERSION = 1
@@ -37,20 +37,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
+    beam_options = pipeline_options(options.beam)
     root, data = root_and_data(options.corpus)
     vocab = options.vocab or storage.join(root, "vocab")
     output = options.output or storage.join(root, "tokens")
     with storage.folder_to_read(vocab) as folder:
         tokenizer = Tokenizer.load(folder)
     shards = corpus_shards(data)
-    engine = engine_for(options.beam, output=output, inputs=[data], workers=options.workers)
+    engine = engine_for(beam_options, output=output, inputs=[data], workers=options.workers)
     with output_directory(output), stopping_cleanly("tokens"):
         journal = storage.journal_of(output)
         storage.remove([journal])
         progress = Progress(journal, quiet=options.quiet)
         pipeline = new_pipeline(engine.options)
         work = partial(encoded_shard, tokenizer=tokenizer, output=output)
-        pipeline | beam.Create(shards) | beam.Reshuffle() | MapShards(work, across=engine.across, journal=engine.journal(output))
+        encoded = MapShards(work, across=engine.across, journal=engine.journal(output))
+        # An engine waits for what comes out, and so notices a worker that died.
+        pipeline | beam.Create(shards) | beam.Reshuffle() | encoded | Gather()
         with progress.shown():
             has_run = run_pipeline(pipeline)
         if not has_run:

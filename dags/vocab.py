@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 
 from dags.progress import Progress
-from dags.running import engine_for, new_pipeline, output_directory, run_pipeline, stopping_cleanly
+from dags.running import engine_for, new_pipeline, output_directory, pipeline_options, run_pipeline, stopping_cleanly
 from dags.sampling import EVERY_BUCKET, cut_for, measured_shard, sampled
 from dags.settings import add_workers, parse_with_beam, positive
 from dags.splits import CorpusShard, corpus_shards, documents_of, root_and_data, text_batches
@@ -74,12 +74,13 @@ def vocab_size(text: str) -> int:
 
 
 def run(options: argparse.Namespace) -> int:
+    beam_options = pipeline_options(options.beam)
     root, data = root_and_data(options.corpus)
     output = options.output or storage.join(root, "vocab")
     beside = Tokenizer.load(options.beside) if options.beside else None
     shards = corpus_shards(data, ["train"])
     validation = corpus_shards(data, ["validation"]) if options.report else []
-    engine = engine_for(options.beam, output=output, inputs=[data], workers=options.workers)
+    engine = engine_for(beam_options, output=output, inputs=[data], workers=options.workers)
     with output_directory(output), stopping_cleanly("vocab"):
         journal = storage.journal_of(output)
         storage.remove([journal])
@@ -148,6 +149,7 @@ def counting_dag(
         | "WithCut" >> beam.Map(lambda shard, cut: (shard, cut), cut)
         | beam.Reshuffle()
         | "Count" >> MapShards(partial(counted_shard, output=output), across=across, journal=journal)
+        | "Counted" >> Gather()  # an engine waits for what comes out, and so notices a worker that died
     )
 
 

@@ -27,6 +27,7 @@ from pipeline.schema import PipelineError
 TEMPORARY = ".tmp-"  # in the name of every file that is not published yet
 CHUNK = 1 << 20
 AT_ONCE = 16  # requests of a task; one by one, thousands of small ones are hours of waiting: benchmarks/scale.py
+HALF_A_BUCKET = re.compile(r"(?:s3|gs):(?:/?[^/]|/*$)", re.IGNORECASE)
 LINE_BUFFER = 64 << 10  # of an object that is read as a stream
 
 T = TypeVar("T")
@@ -34,6 +35,9 @@ R = TypeVar("R")
 
 
 def is_local(path: str) -> bool:
+    """Whether it lies on this machine.  Raises PipelineError for a bucket's path that is not written as one."""
+    if HALF_A_BUCKET.match(path):
+        raise PipelineError(f"{path}: expected s3://BUCKET/... or gs://BUCKET/...")
     return "://" not in path
 
 

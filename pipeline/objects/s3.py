@@ -32,7 +32,11 @@ class S3Bucket:
         self._bucket = bucket
         self._is_there = False
         with self._errors(""):
-            self._client = client_of(options)
+            try:
+                self._client = client_of(options)
+            except ValueError as error:  # of the client's endpoint, before anything is asked
+                message = f"s3://{bucket}: {error}. Mend AWS_ENDPOINT_URL or --s3_endpoint_url; it begins with http."
+                raise PipelineError(message) from error
 
     def size(self, name: str) -> int:
         with self._errors(name):
@@ -114,7 +118,7 @@ class S3Bucket:
                 f"no AWS credentials for {bucket}. Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or run `aws configure`."
             ) from error
         except NoRegionError as error:
-            raise PipelineError(f"no AWS region for {bucket}. Set AWS_REGION to the bucket's.") from error
+            raise PipelineError(f"no AWS region for {bucket}. Set AWS_DEFAULT_REGION to the bucket's.") from error
         except S3UploadFailedError as error:
             cause = error.__context__
             if isinstance(cause, ClientError):
@@ -137,7 +141,8 @@ def _mendable(error: ClientError, *, bucket: str, name: str, writing: bool) -> E
     if status == 403:
         return PipelineError(f"{bucket}/{name}: these AWS credentials may not {'write' if writing else 'read'} there ({code}).")
     if status == 301 or code in ("AuthorizationHeaderMalformed", "PermanentRedirect", "IllegalLocationConstraintException"):
-        return PipelineError(f"{bucket}: lies in another region than the one that was asked ({code}). Set AWS_REGION to it.")
+        told = f"{bucket}: lies in another region than the one that was asked ({code})."
+        return PipelineError(f"{told} Set AWS_DEFAULT_REGION to it.")
     return PipelineError(f"{bucket}/{name}: {error}. Run the same command again when the store answers.")
 
 

@@ -161,6 +161,7 @@ def test_options_at_odds_are_one_sentence() -> None:
         (["--job_endpoint=localhost:{port}", "--environment_type=EXTERNAL"], "also needs workers that have webtext"),
         (["--job_endpoint=localhost:{port}", "--environment_type=LOOPBACK"], "no job server answers at localhost:"),
         (["--job_endpoint=localhost", "--environment_type=LOOPBACK"], "localhost: expected HOST:PORT of a job server"),
+        (["--job_endpoint=localhost:{port}", "--environment_type=NOPE"], "--environment_type NOPE: expected one of EXTERNAL, "),
     ],
 )
 def test_what_a_job_server_lacks_is_named(

@@ -26,6 +26,8 @@ from runs import (
 from small_web import KEPT, Files, Maker, Pen, Web, article
 from wire import Cluster, cluster
 
+from tokenizer import train
+
 sys.path.insert(0, str(Path(__file__).parents[1] / "pipeline" / "documents"))
 from pages_to_fear import FEARS
 
@@ -41,6 +43,16 @@ class Absent(importlib.abc.MetaPathFinder):
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 
 sys.meta_path.insert(0, Absent())
+"""
+
+DEADLY = """
+import os, signal
+from dags import tokens, vocab
+
+def die(*arguments, **more):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+tokens.encoded_shard = vocab.counted_shard = die
 """
 
 SHORT_PATIENCE = """
@@ -122,6 +134,17 @@ def test_what_follows_a_corpus_runs_there_too(whole: tuple[Files, Path], two_poo
     assert files["here"] == files["there"]
 
 
+@pytest.mark.parametrize("name", ["vocab", "tokens"])
+def test_a_worker_that_dies_in_what_follows_is_said(whole: tuple[Files, Path], tmp_path: Path, name: str) -> None:
+    root = tmp_path / "root"
+    shutil.copytree(whole[1] / "corpus", root / "corpus")
+    train(["a text"], vocab_size=257).save(root / "vocab")
+    with cluster(tmp_path / "cluster", pools=1, environment=at_start(tmp_path / "site", DEADLY)) as pools:
+        said = clear_error(webtext(name, "--corpus", str(root), "--output", str(tmp_path / "new"), *pools.options))
+    assert "a worker ended in the middle of its work" in said
+    assert not (tmp_path / "new").exists()
+
+
 def written(root: Path) -> dict[Path, bytes]:
     """Every file but the notes of progress."""
     found = {path.relative_to(root): path.read_bytes() for path in root.rglob("*") if path.is_file()}
@@ -170,7 +193,7 @@ def test_a_poisoned_record_ends_in_its_row_and_not_the_job(tmp_path: Path) -> No
 def refused(files: Files, root: Path, pools: Cluster) -> str:
     """What is said of workers that cannot do the work; none was done."""
     said = clear_error(webtext(*arguments(files, root), *pools.options))
-    assert not list(root.rglob("*.arrow*"))
+    assert not root.exists()
     return said
 
 
@@ -193,4 +216,24 @@ def test_a_worker_of_another_webtext_is_refused(whole: tuple[Files, Path], tmp_p
 def test_a_pool_that_does_not_answer_is_named(whole: tuple[Files, Path], two_pools: Cluster, tmp_path: Path) -> None:
     nowhere = two_pools._replace(options=(*two_pools.options, "--environment_config=localhost:1"))
     assert "no worker pool answers at the address of --environment_config" in refused(whole[0], tmp_path / "root", nowhere)
+
+
+def test_what_listens_and_is_no_job_server_is_named(whole: tuple[Files, Path], two_pools: Cluster, tmp_path: Path) -> None:
+    pool = next(option.partition("=")[2] for option in two_pools.options if option.startswith("--environment_config"))
+    wrong = two_pools._replace(options=(*two_pools.options, f"--job_endpoint={pool}"))
+    assert "no job server answers at --job_endpoint (" in refused(whole[0], tmp_path / "root", wrong)
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--environment_type=DOCKER", "--environment_config=nosuch:1"], "cannot start the container of --environment_config"),
+        (["--environment_type=PROCESS", '--environment_config={"command": "/nope"}'], "starts no workers of the kind process"),
+    ],
+)
+def test_workers_that_cannot_be_started_are_named(
+    whole: tuple[Files, Path], two_pools: Cluster, tmp_path: Path, options: list[str], told: str
+) -> None:
+    wrong = two_pools._replace(options=(*two_pools.options, *options))
+    assert told in refused(whole[0], tmp_path / "root", wrong)
 

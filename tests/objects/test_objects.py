@@ -239,6 +239,22 @@ def test_an_endpoint_that_does_not_answer_is_one_sentence(s3_environment: None, 
     assert failure("s3://bucket/x").startswith("s3://bucket cannot be reached: Could not connect to the endpoint URL")
 
 
+@pytest.mark.parametrize("endpoint", ["nonsense", "127.0.0.1:47801"])
+def test_an_endpoint_that_is_none_is_one_sentence(
+    s3_environment: None, monkeypatch: pytest.MonkeyPatch, endpoint: str
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
+    with pytest.raises(PipelineError, match=r"^s3://b: .*Mend AWS_ENDPOINT_URL or --s3_endpoint_url; it begins with http\.$"):
+        storage.exists("s3://b/x")
+
+
+@pytest.mark.parametrize("path", ["s3://", "s3:/bucket/x", "gs:bucket", "S3:/bucket", "gs:"])
+def test_half_a_buckets_path_is_no_local_folder(path: str) -> None:
+    with pytest.raises(PipelineError, match=r"expected s3://BUCKET/\.\.\. or gs://BUCKET/"):
+        storage.is_local(path)
+    assert all(map(storage.is_local, ["/data/s3:/x", "s3/x", "a:b"]))
+
+
 def test_an_unknown_scheme_is_one_sentence() -> None:
     assert failure("ftp://host/x") == "ftp://host/x: expected a local path, s3:// or gs://."
 
@@ -274,18 +290,33 @@ def test_what_s3_answers_is_one_sentence(status: int, code: str, said: str) -> N
     assert str(error).startswith(said)
 
 
-def test_beams_own_options_lead_to_the_store(
-    s3_bucket: str, s3_endpoint: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+@pytest.fixture
+def beams_options(s3_bucket: str, s3_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What leads to the store, which the environment says nothing of."""
     from apache_beam.io.filesystems import FileSystems
-
-    from dags.__main__ import main
 
     storage.write_text(f"{s3_bucket}/RS_2013-01.ndjson", "{}\n")
     for name in ("AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(name)
     monkeypatch.setattr(FileSystems, "_pipeline_options", None)  # put back behind the test
+    return [f"--s3_endpoint_url={s3_endpoint}", "--s3_access_key_id=key", "--s3_secret_access_key=secret"]
+
+
+@pytest.mark.parametrize("name", ["vocab", "tokens"])
+def test_what_follows_a_corpus_is_led_there_too(
+    s3_bucket: str, beams_options: list[str], name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from dags.__main__ import main
+
+    assert main([name, "--corpus", f"{s3_bucket}/root", *beams_options]) == 1
+    assert f"webtext {name}: {s3_bucket}/root holds no corpus" in capsys.readouterr().err
+
+
+def test_beams_own_options_lead_to_the_store(
+    s3_bucket: str, beams_options: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    from dags.__main__ import main
+
     words = ["corpus", "--submissions", f"{s3_bucket}/*.ndjson", "--contact", "me@example.org", "--output", f"{s3_bucket}/root"]
-    beams = [f"--s3_endpoint_url={s3_endpoint}", "--s3_access_key_id=key", "--s3_secret_access_key=secret"]
-    assert main([*words, "--dry-run", *beams]) == 0
+    assert main([*words, "--dry-run", *beams_options]) == 0
     assert f"dump      {s3_bucket}/RS_2013-01.ndjson  3 bytes" in capsys.readouterr().out
