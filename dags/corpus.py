@@ -71,7 +71,8 @@ def corpus_dag(root: beam.Pipeline, config: CorpusConfig, options: RunOptions) -
     after((documents, verdicts), WriteCorpus(clusters_path=clusters_path, **sizes, **spread))
 
     inputs = [*options.dumps, *(options.archives or [])]
-    return made | beam.Flatten() | WriteManifest(root=options.output, inputs=inputs, config=config.as_json())
+    manifest = made | beam.Flatten() | WriteManifest(root=options.output, inputs=inputs, config=config.as_json())
+    return manifest | "Done" >> beam.Reshuffle()  # an engine waits for what comes out, and so notices a worker that died
 
 
 def run(options: argparse.Namespace) -> int:
