@@ -5,6 +5,7 @@ different definitions do not compare.
 """
 
 import argparse
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 ERRORS = (PipelineError, OSError, ValueError)
 
 FILES = {
-    "lambada": "LAMBADA: OpenAI's jsonl (field `text`), or the original, a passage a line",
+    "lambada": "LAMBADA: OpenAI's jsonl (field `text`), or the original, tokenised, a passage a line",
     "wikitext_2": "WikiText-2 test, tokenised",
     "wikitext_103": "WikiText-103 test, tokenised",
     "ptb": "Penn Treebank test, words",
@@ -68,6 +69,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     if options.limit is not None and options.limit < 1:
         raise ModelError(f"--limit is {options.limit}, expected at least 1")
+    if options.stride is not None and options.stride < 1:
+        raise ModelError(f"--stride is {options.stride}, expected at least 1")
 
     from model.evaluation.paper import LABELS, column
     from model.load import loaded, vocabulary_of
@@ -123,19 +126,26 @@ def _validation(model: "Loaded", tokens: Path, *, options: argparse.Namespace, v
 
 
 def _lambada(model: "Loaded", *, options: argparse.Namespace, vocabulary: "Tokenizer") -> Iterator[Result]:
+    from model.evaluation.detokenise import treebank
     from model.evaluation.lambada import lambada, passages, stop_words
     from model.evaluation.paper import TABLE_3, printed
 
     stops = stop_words(options.stop_words) if options.stop_words else None
-    found = lambada(model.network, passages(options.lambada)[: options.limit], vocabulary=vocabulary, stops=stops)
+    texts, words, reading = passages(options.lambada)[: options.limit], None, ""
+    if options.lambada.suffix != ".jsonl":
+        words = [text.rpartition(" ")[2] for text in texts]
+        lines = [treebank().detokenised(text) for text in texts]
+        texts = [line.text for line in lines]
+        reading = f"; de-tokenised, but for {sum(line.raw for line in lines):,} of {len(lines):,} lines"
+    found = lambada(model.network, texts, vocabulary=vocabulary, words=words, stops=stops)
     config = model.network.config
     perplexity, accuracy = (
         f"{printed('lambada-perplexity', config=config):.2f}",
         f"{printed('lambada-accuracy', config=config):.2f}",
     )
     note = TABLE_3["lambada-accuracy"].note
-    token = "last BPE token, the paper's reading"
-    word = "whole last word, lm-evaluation-harness's lambada_openai"
+    token = f"last BPE token, the paper's reading{reading}"
+    word = "whole last word" + (reading or ", lm-evaluation-harness's lambada_openai")
     yield Result("lambada ppl", token, f"{found.token_perplexity:.2f}", perplexity)
     yield Result("lambada ppl", word, f"{found.word_perplexity:.2f}")
     yield Result(
@@ -147,8 +157,9 @@ def _lambada(model: "Loaded", *, options: argparse.Namespace, vocabulary: "Token
     )
     yield Result("lambada acc %", word, f"{100 * found.word_accuracy:.2f}")
     if found.filtered_token_accuracy is not None and found.filtered_word_accuracy is not None:
-        yield Result("lambada acc %", "last BPE token, stop words barred", f"{100 * found.filtered_token_accuracy:.2f}", accuracy)
-        yield Result("lambada acc %", "whole last word, stop words barred", f"{100 * found.filtered_word_accuracy:.2f}")
+        barred = f"stop words barred{reading}"
+        yield Result("lambada acc %", f"last BPE token, {barred}", f"{100 * found.filtered_token_accuracy:.2f}", accuracy)
+        yield Result("lambada acc %", f"whole last word, {barred}", f"{100 * found.filtered_word_accuracy:.2f}")
 
 
 def _words(model: "Loaded", name: str, *, options: argparse.Namespace, vocabulary: "Tokenizer") -> Iterator[Result]:
@@ -164,6 +175,7 @@ def _words(model: "Loaded", name: str, *, options: argparse.Namespace, vocabular
     found = word_perplexity(model.network, text, vocabulary=vocabulary, detokeniser=style, stride=options.stride)
     paper, note = f"{printed(test, config=model.network.config):.2f}", TABLE_3[test].note
     undone = 1 - found.raw_lines / max(1, found.lines)
+    gain = f": de-tokenising gains {found.per_word_raw - found.per_word:.2f}" if found.per_word_raw < math.inf else ""
     yield Result(
         test,
         f"perplexity a word, de-tokenised ({undone:.2%} of {found.lines:,} lines), {found.words:,} words",
@@ -173,7 +185,7 @@ def _words(model: "Loaded", name: str, *, options: argparse.Namespace, vocabular
     )
     yield Result(
         test,
-        f"perplexity a word, file as it is: de-tokenising gains {found.per_word_raw - found.per_word:.2f}",
+        f"perplexity a word, file as it is{gain}",
         f"{found.per_word_raw:.2f}",
     )
     yield Result(test, "perplexity a BPE token, file as it is", f"{found.per_token_raw:.2f}", paper)

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 
+from model.config import ModelError
 from pipeline.schema import PipelineError
 
 ERRORS = (PipelineError, OSError, ValueError)
@@ -35,6 +36,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
+    if options.samples < 1:
+        raise ModelError(f"--samples is {options.samples}, expected at least 1")
+
     from model.load import loaded, vocabulary_of
     from model.sample import Sampling, generated
 
@@ -42,7 +46,7 @@ def run(options: argparse.Namespace) -> int:
     sampling = Sampling(**given)
     model = loaded(options.model)
     vocabulary = vocabulary_of(model, given=options.vocab)
-    prompts = [prompt for prompt in options.prompt or [""] for _ in range(max(1, options.samples))]
+    prompts = [prompt for prompt in options.prompt or [""] for _ in range(options.samples)]
     begun = [[vocabulary.eot, *vocabulary.encode(prompt)] for prompt in prompts]
     steps = generated(model.network, begun, sampling=sampling, eot=vocabulary.eot)
     if len(prompts) == 1:

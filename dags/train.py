@@ -14,8 +14,10 @@ from typing import Any
 from model.config import SIZES, ModelError
 from model.recipe import CHOICES, RECIPES, Recipe
 from pipeline.schema import PipelineError
+from tokenizer import TokenizerError
 
-ERRORS = (PipelineError, OSError)
+ERRORS = (PipelineError, OSError, TokenizerError)
+THREADS_PER_PROCESSOR = 4  # at most; thousands do nothing but wait for one another
 
 HELP = {
     "n_ctx": "tokens of a sequence",
@@ -90,6 +92,12 @@ def run(options: argparse.Namespace) -> int:
     for name in ("eval_every", "eval_tokens", "save_every", "keep", "threads"):
         if getattr(options, name) is not None and getattr(options, name) < 1:
             raise ModelError(f"--{name.replace('_', '-')} is {getattr(options, name)}, expected at least 1")
+    processors = os.cpu_count() or 1
+    if options.threads and options.threads > THREADS_PER_PROCESSOR * processors:
+        raise ModelError(
+            f"--threads is {options.threads:,}, expected at most {THREADS_PER_PROCESSOR * processors:,}: this machine has "
+            f"{processors:,} processors"
+        )
 
     # Threads that wait by spinning take the processor from one another where it is shared: 4 times the work for `tiny`.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -111,9 +119,12 @@ def run(options: argparse.Namespace) -> int:
         keep=options.keep,
     )
     outcome = train(where, recipe=recipe, size=options.model, stream=sys.stderr)
-    if outcome.signal is not None:
+    status = 0 if outcome.signal is None else 128 + outcome.signal
+    if os.environ.get("RANK", "0") != "0":  # torchrun's first process speaks for all
+        return status
+    if status:
         print(f"webtext train: stopped at step {outcome.step:,}; run the same command again to go on", file=sys.stderr)
-        return 128 + outcome.signal
+        return status
     print(
         f"validation loss {outcome.first_validation_loss:.4f} before, {outcome.validation_loss:.4f} after {outcome.step:,} steps"
         + (f", best {outcome.best['validation_loss']:.4f} at step {outcome.best['step']:,}" if outcome.best else "")
@@ -122,7 +133,7 @@ def run(options: argparse.Namespace) -> int:
     if outcome.sample:
         print(f"sample:\n{indented(outcome.sample)}")
     print(f"model: {where.output}\nnext: webtext sample --model {where.output} --prompt 'The'")
-    return 0
+    return status
 
 
 def _fitting(given: dict[str, Any], *, size: str) -> dict[str, Any]:

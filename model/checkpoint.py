@@ -4,7 +4,8 @@
                               optimizer.safetensors   moments, `NAME/KEY`
                               state.json              step, batch, recipe, fingerprints, guard, sizes and hashes of the two
 
-Everything is written under another name, flushed and renamed; a kill leaves a `.partial-` folder that the next run removes.
+Everything is written under another name, flushed and renamed, and renamed again before it is deleted: a kill leaves a `.partial-`
+folder that the next run removes, or a `.replaced-` one that it puts back where nothing took its place.
 """
 
 import contextlib
@@ -26,6 +27,22 @@ from model.config import GPT2Config, ModelError
 
 SCHEMA = "webtext-checkpoint/1"
 WEIGHTS, MOMENTS, STATE = "model.safetensors", "optimizer.safetensors", "state.json"
+FIELDS = {  # of state.json, without which nothing goes on
+    "step": int,
+    "batch": int,
+    "recipe": dict,
+    "config": dict,
+    "tokenizer": str,
+    "guard": dict,
+    "scale": dict,
+    "best": dict,
+    "evaluated": int,
+    "validation_losses": list,
+    "threads": int,
+    "ranks": int,
+    "unscheduled": bool,
+    "files": dict,
+}
 
 
 class CheckpointError(ModelError):
@@ -47,14 +64,14 @@ class Checkpoint(NamedTuple):
 
 def checkpoints(directory: Path) -> list[Path]:
     """The checkpoint folders of a run, oldest first."""
-    return sorted((directory / "checkpoints").glob("step-*"))
+    return sorted((directory / "checkpoints").glob("step-" + 8 * "[0-9]"))  # not a person's `step-00000050.bak`
 
 
 def save(directory: Path, *, weights: dict[str, torch.Tensor], moments: dict[str, torch.Tensor], state: dict[str, Any]) -> Path:
     """Writes one checkpoint; what was there before stays until it is whole.  Raises CheckpointError on a full disk."""
     name = f"step-{state['step']:08d}"
     final = directory / "checkpoints" / name
-    partial = final.with_name(f".partial-{name}")
+    partial, replaced = final.with_name(f".partial-{name}"), final.with_name(f".replaced-{name}")
     weights = {key: value for key, value in weights.items() if key != "lm_head.weight"}  # tied
     try:
         shutil.rmtree(partial, ignore_errors=True)
@@ -68,11 +85,15 @@ def save(directory: Path, *, weights: dict[str, torch.Tensor], moments: dict[str
         (partial / STATE).write_text(json.dumps(whole, indent=1) + "\n")
         flush(partial / STATE)
         flush(partial)
-        shutil.rmtree(final, ignore_errors=True)
+        if final.exists():
+            final.rename(replaced)
         partial.rename(final)
         flush(final.parent)
+        if replaced.exists():
+            delete(replaced)
     except (OSError, SafetensorError) as error:
-        shutil.rmtree(partial, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            sweep(directory)
         kept = checkpoints(directory)
         last = f"The last one, {kept[-1].name}, is whole" if kept else "There is none before it"
         raise CheckpointError(
@@ -104,8 +125,15 @@ def read_state(path: Path) -> dict[str, Any]:
         raise CheckpointError(
             f"{path / STATE}: cannot be read ({error}). Delete {path} to go on from the checkpoint before it."
         ) from error
+    if not isinstance(state, dict):
+        raise CheckpointError(f"{path / STATE}: is no JSON object. Delete {path} to go on from the checkpoint before it.")
     if state.get("schema") != SCHEMA:
         raise CheckpointError(f"{path}: schema is {state.get('schema')}, this version reads {SCHEMA}.")
+    odd = [name for name, kind in FIELDS.items() if not isinstance(state.get(name), kind)]
+    if odd:
+        raise CheckpointError(
+            f"{path / STATE}: {', '.join(odd)} missing or of another kind. Delete {path} to go on from the checkpoint before it."
+        )
     return state
 
 
@@ -122,17 +150,28 @@ def chosen(directory: Path) -> Path:
 
 
 def prune(directory: Path, *, keep: int, best: int | None) -> None:
-    """Deletes all but the newest `keep` checkpoints and the best, and what a killed run left half written."""
+    """Deletes all but the newest `keep` checkpoints and the best."""
     found = checkpoints(directory)
     for path in found[:-keep]:
         if path.name != f"step-{-1 if best is None else best:08d}":
-            shutil.rmtree(path)
+            delete(path)
+
+
+def delete(path: Path) -> None:
+    """Removes a checkpoint, which a kill never leaves half there under its own name."""
+    shutil.rmtree(path.rename(path.with_name(f".partial-deleted-{path.name.removeprefix('.')}")))
 
 
 def sweep(directory: Path) -> None:
-    """Removes folders a killed run left half written."""
+    """Removes folders a killed run left half written, and puts back a checkpoint it was about to replace."""
     for path in (directory / "checkpoints").glob(".partial-*"):
         shutil.rmtree(path)
+    for path in (directory / "checkpoints").glob(".replaced-*"):
+        final = path.with_name(path.name.removeprefix(".replaced-"))
+        if final.exists():
+            delete(path)
+        else:
+            path.rename(final)
 
 
 @contextlib.contextmanager
@@ -154,7 +193,7 @@ class Writer:
 
     def __init__(self) -> None:
         self._thread: threading.Thread | None = None
-        self._error: CheckpointError | None = None
+        self._error: CheckpointError | OSError | None = None
 
     def submit(self, write: Callable[[], object]) -> None:
         self.wait()
@@ -162,7 +201,7 @@ class Writer:
         def attempt() -> None:
             try:
                 write()
-            except CheckpointError as error:
+            except (CheckpointError, OSError) as error:  # the second from pruning
                 self._error = error
 
         self._thread = threading.Thread(target=attempt, name="checkpoint")

@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 
 from model.config import ModelError
@@ -14,10 +15,23 @@ END_OF_TEXT = "<|endoftext|>"
 
 
 def export(model: Loaded, *, vocabulary: Tokenizer, output: Path) -> Path:
-    """Writes config.json, generation_config.json, model.safetensors and the tokenizer's files into an empty or new folder."""
+    """Writes config.json, generation_config.json, model.safetensors and the tokenizer's files into an empty or new folder.
+
+    What cannot be written whole is removed again.
+    """
     if output.exists() and any(output.iterdir()):
         raise ModelError(f"{output}: is not empty. Give another --output, or delete it.")
     output.mkdir(parents=True, exist_ok=True)
+    try:
+        _write_files(model, vocabulary=vocabulary, output=output)
+    except (OSError, SafetensorError) as error:
+        for path in output.iterdir():
+            path.unlink()
+        raise ModelError(f"{output}: cannot be written ({error}). Free some space and run the same command again.") from error
+    return output
+
+
+def _write_files(model: Loaded, *, vocabulary: Tokenizer, output: Path) -> None:
     config, eot = model.network.config, vocabulary.eot
     weights = {
         name.removeprefix("transformer."): tensor.detach().cpu().contiguous()
@@ -63,7 +77,6 @@ def export(model: Loaded, *, vocabulary: Tokenizer, output: Path) -> Path:
             "tokenizer_class": "GPT2Tokenizer",
         },
     )
-    return output
 
 
 def _write(path: Path, content: Mapping[str, object]) -> None:

@@ -43,9 +43,10 @@ class Guard:
         return why
 
     def check(self, *, step: int, why: str) -> None:
-        """Raises when too many steps in a row were bad: the weights are still those of the last good one."""
+        """Raises when too many steps in a row were bad: the weights are still those of the last step that was taken."""
         if self.in_a_row >= MOST_IN_A_ROW:
             raise ModelError(
                 f"the last {self.in_a_row} steps, up to step {step}, were skipped ({why}): the run has diverged. "
-                "The weights are still sound and saved. Lower --lr, or use --precision fp32, in another --output."
+                f"The weights saved are those after step {step - self.in_a_row}, the last one taken, which may itself have "
+                "spoiled them. Lower --lr, or use --precision fp32, in another --output."
             )

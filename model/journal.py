@@ -3,13 +3,17 @@
 `metrics.jsonl` holds only what the run's inputs decide, no clock: a resumed run ends with the same bytes.
 """
 
+import contextlib
 import json
 import os
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
 from matplotlib.figure import Figure
+
+from model.config import ModelError
 
 SMOOTHING = 0.95  # weight of the past in the smoothed loss
 LINE_EVERY_S = 0.2  # on a terminal
@@ -35,27 +39,39 @@ class Journal:
     def open(self, *, step: int, evaluated: int) -> None:
         """Starts after `step` and the evaluation of step `evaluated`: what an earlier process wrote beyond them is cut off."""
         self.close()
-        records = [(line, json.loads(line)) for line in self._lines()]
-        kept = [line for line, each in records if each["step"] <= (evaluated if "validation_loss" in each else step)]
+        kept = []
+        for number, line in enumerate(self._lines(), start=1):
+            try:
+                each = json.loads(line)
+                known = each["step"] <= (evaluated if "validation_loss" in each else step)
+            except (ValueError, KeyError, TypeError):
+                self.say(f"{self.path}: line {number:,} is damaged and was left out")
+                continue
+            if known:
+                kept.append(line)
         partial = self.path.with_suffix(".partial")
-        partial.write_text("".join(f"{line}\n" for line in kept))
-        os.replace(partial, self.path)
-        self._file = self.path.open("a", buffering=1)
+        with writing(self.path):
+            partial.write_text("".join(f"{line}\n" for line in kept))
+            os.replace(partial, self.path)
+            self._file = self.path.open("a", buffering=1)
         self._pace = None
-        self._board = _board(self.directory / "tensorboard", purge_step=step + 1)
+        with writing(self.directory / "tensorboard"):
+            self._board = _board(self.directory / "tensorboard", purge_step=step + 1)
 
     def _lines(self) -> list[str]:
-        lines = self.path.read_text().split("\n") if self.path.exists() else []
+        lines = self.path.read_text(errors="replace").split("\n") if self.path.exists() else []
         return lines[:-1]  # after the last line feed: nothing, or half a line of a killed run
 
     def record(self, step: int, **values: float | str | None) -> None:
         """One line of metrics.jsonl, and TensorBoard's points."""
         assert self._file is not None
-        self._file.write(json.dumps({"step": step, **values}) + "\n")
+        with writing(self.path):
+            self._file.write(json.dumps({"step": step, **values}) + "\n")
         if self._board is not None:
-            for name, value in values.items():
-                if isinstance(value, float):
-                    self._board.add_scalar(name, value, step)
+            with writing(self.directory / "tensorboard"):
+                for name, value in values.items():
+                    if isinstance(value, float):
+                        self._board.add_scalar(name, value, step)
 
     def show(self, step: int, *, loss: float, lr: float) -> None:
         """The live line of a finished step."""
@@ -78,7 +94,8 @@ class Journal:
         self.stream.write(f"\r{line:<110}" if self._live else line + "\n")
         self.stream.flush()
         if self._board is not None:
-            self._board.add_scalar("tokens_per_second", speed, step)
+            with writing(self.directory / "tensorboard"):
+                self._board.add_scalar("tokens_per_second", speed, step)
 
     def say(self, line: str) -> None:
         """A line of its own."""
@@ -88,7 +105,8 @@ class Journal:
     def records(self) -> list[dict[str, Any]]:
         """All lines of metrics.jsonl so far."""
         if self._file is not None:
-            self._file.flush()
+            with writing(self.path):
+                self._file.flush()
         return [json.loads(line) for line in self._lines()]
 
     def draw(self) -> Path:
@@ -110,17 +128,31 @@ class Journal:
         axes.legend()
         path = self.directory / "loss.png"
         partial = self.directory / ".loss.partial.png"
-        figure.savefig(partial, metadata={"Software": None})
-        os.replace(partial, path)
+        with writing(path):
+            figure.savefig(partial, metadata={"Software": None})
+            os.replace(partial, path)
         return path
 
     def close(self) -> None:
-        if self._file is not None:
-            self._file.close()
-            self._file = None
-        if self._board is not None:
-            self._board.close()
-            self._board = None
+        file, board = self._file, self._board
+        self._file = self._board = None
+        if file is not None:
+            with writing(self.path):
+                file.close()
+        if board is not None:
+            with writing(self.directory / "tensorboard"):
+                board.close()
+
+
+@contextlib.contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turns an error of the disk, which knows no name, into a sentence that says which file it was."""
+    try:
+        yield
+    except OSError as error:
+        raise ModelError(
+            f"{path}: cannot be written ({error.strerror or error}). Free some space and run the same command again."
+        ) from error
 
 
 def _smoothed(losses: list[float]) -> list[float]:

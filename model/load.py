@@ -3,8 +3,10 @@
 import hashlib
 import json
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -16,6 +18,16 @@ from model.openai import read_bundle
 from tokenizer import Tokenizer
 
 NAMES = ("n_vocab", "n_ctx", "n_embd", "n_layer", "n_head")  # of openai/gpt-2's hparams.json
+PUBLISHED_NAMES = ("vocab_size", "n_positions", "n_embd", "n_layer", "n_head")  # the same of Hugging Face's config.json
+# What a config.json may say of the arithmetic; a key it lacks has this value in transformers too.
+ARITHMETIC = {
+    "activation_function": "gelu_new",
+    "add_cross_attention": False,
+    "layer_norm_epsilon": 1e-5,
+    "scale_attn_by_inverse_layer_idx": False,
+    "scale_attn_weights": True,
+    "tie_word_embeddings": True,
+}
 VOCABULARIES = (("vocab.json", "merges.txt"), ("encoder.json", "vocab.bpe"))
 
 
@@ -39,10 +51,10 @@ class Weights(NamedTuple):
 def weights_of(path: Path) -> Weights:
     """The weights of a run's best checkpoint, a checkpoint, a Hugging Face folder or one of OpenAI's."""
     if (path / "hparams.json").exists():
-        shape = json.loads((path / "hparams.json").read_text())
-        return Weights(GPT2Config(**{name: shape[name] for name in NAMES}), read_bundle(path), path, None)
+        config = _config(path / "hparams.json", _settings(path / "hparams.json"), names=NAMES)
+        return Weights(config, read_bundle(path), path, None)
     if (path / "config.json").exists() and (path / files.WEIGHTS).exists():
-        return Weights(_published_config(path / "config.json"), load_file(path / files.WEIGHTS), path, None)
+        return Weights(_published_config(path / "config.json"), _published_weights(path / files.WEIGHTS), path, None)
     chosen = files.chosen(path)
     kept = files.load(chosen)
     return Weights(kept.config, kept.weights, chosen, kept.state["tokenizer"])
@@ -87,14 +99,53 @@ def vocabulary_of(model: Loaded, *, given: Path | None) -> Tokenizer:
 
 
 def _published_config(path: Path) -> GPT2Config:
-    """Shape from a Hugging Face config.json."""
-    shape = json.loads(path.read_text())
-    if shape.get("model_type") != "gpt2" or shape.get("activation_function", "gelu_new") != "gelu_new":
+    """Shape from a Hugging Face config.json, if it describes GPT-2's own arithmetic."""
+    settings = _settings(path)
+    if settings.get("model_type") != "gpt2":
+        raise ModelError(f'{path}: model_type is {json.dumps(settings.get("model_type"))}, expected "gpt2"')
+    for key, expected in ARITHMETIC.items():
+        _expect(path, settings, key=key, expected=expected)
+    config = _config(path, {"n_positions": settings.get("n_ctx"), **settings}, names=PUBLISHED_NAMES)
+    if settings.get("n_inner") is not None:
+        _expect(path, settings, key="n_inner", expected=4 * config.n_embd)
+    return config
+
+
+def _published_weights(path: Path) -> dict[str, Tensor]:
+    try:
+        weights = load_file(path)
+    except SafetensorError as error:
+        raise ModelError(f"{path}: is no whole safetensors file ({error}). Copy it again.") from error
+    embedding = weights.get("transformer.wte.weight", weights.get("wte.weight"))
+    if embedding is not None and not torch.equal(weights.get("lm_head.weight", embedding), embedding):
+        raise ModelError(f"{path}: lm_head.weight differs from wte.weight, expected the same: GPT-2 ties them")
+    return weights
+
+
+def _expect(path: Path, settings: dict[str, Any], *, key: str, expected: object) -> None:
+    found = settings.get(key, expected)
+    if found != expected:
         raise ModelError(
-            f"{path}: model_type is {shape.get('model_type')}, activation {shape.get('activation_function')}; "
-            "expected gpt2, gelu_new"
+            f"{path}: {key} is {json.dumps(found)}, expected {json.dumps(expected)}: any other value is not GPT-2's arithmetic"
         )
-    n_ctx = shape.get("n_positions", shape.get("n_ctx", 1024))
-    return GPT2Config(
-        n_vocab=shape["vocab_size"], n_ctx=n_ctx, n_embd=shape["n_embd"], n_layer=shape["n_layer"], n_head=shape["n_head"]
-    )
+
+
+def _settings(path: Path) -> dict[str, Any]:
+    try:
+        settings = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ModelError(f"{path}: is no JSON ({error})") from error
+    if not isinstance(settings, dict):
+        raise ModelError(f"{path}: is no JSON object")
+    return settings
+
+
+def _config(path: Path, settings: dict[str, Any], *, names: tuple[str, ...]) -> GPT2Config:
+    """Shape from settings that go by `names`, in the order of NAMES."""
+    for name in names:
+        if type(settings.get(name)) is not int:
+            raise ModelError(f"{path}: {name} is {json.dumps(settings.get(name))}, expected a whole number")
+    try:
+        return GPT2Config(**{ours: settings[name] for ours, name in zip(NAMES, names, strict=True)})
+    except ModelError as error:
+        raise ModelError(f"{path}: {error}") from error

@@ -25,7 +25,7 @@ def read_bundle(directory: Path) -> dict[str, Tensor]:
         raise ModelError(f"{directory}: holds {len(indexes)} TensorFlow indexes, expected one: model.ckpt.index")
     try:
         return dict(_tensors(indexes[0]))
-    except (IndexError, ValueError) as error:
+    except (IndexError, KeyError, ValueError) as error:
         raise ModelError(f"{indexes[0]}: is no whole TensorFlow checkpoint ({error})") from error
 
 

@@ -40,6 +40,8 @@ class Recipe:
     def __post_init__(self) -> None:
         for name in ("n_ctx", "batch", "micro_batch", "steps"):
             _require(getattr(self, name) >= 1, name, getattr(self, name), "at least 1")
+        _require(self.steps < 10**8, "steps", self.steps, "at most 99,999,999")  # eight digits in a checkpoint's name
+        _require(0 <= self.seed < 2**63, "seed", self.seed, "0 to 9,223,372,036,854,775,807")
         _require(self.batch % self.micro_batch == 0, "batch", self.batch, f"a multiple of micro_batch {self.micro_batch}")
         for name in ("lr", "clip"):
             _require(0 < getattr(self, name) < math.inf, name, getattr(self, name), "a number above 0")

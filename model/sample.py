@@ -1,6 +1,7 @@
 """Lets a GPT-2 write: temperature, top-k, top-p, many prompts at once, one position of work a token."""
 
 import codecs
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -24,19 +25,23 @@ class Sampling:
     def __post_init__(self) -> None:
         if self.tokens < 1:
             raise ModelError(f"--tokens is {self.tokens}, expected at least 1")
-        if self.temperature < 0:
-            raise ModelError(f"--temperature is {self.temperature}, expected 0 (the likeliest token) or more")
+        if not 0 <= self.temperature < math.inf:
+            raise ModelError(f"--temperature is {self.temperature}, expected 0 (the likeliest token) or a finite number above")
         if self.top_k < 0:
             raise ModelError(f"--top-k is {self.top_k}, expected 0 (all tokens) or more")
         if not 0 < self.top_p <= 1:
             raise ModelError(f"--top-p is {self.top_p}, expected a number above 0, up to 1")
+        if not 0 <= self.seed < 2**64:
+            raise ModelError(f"--seed is {self.seed}, expected 0 to {2**64 - 1}")
 
 
 def drawn(logits_BV: Tensor, *, sampling: Sampling, generator: torch.Generator) -> Tensor:
     """One id a row, drawn from its logits.  Shape (B,)."""
     if sampling.temperature == 0:
         return logits_BV.argmax(dim=-1)
-    logits_BV = logits_BV.float() / sampling.temperature
+    logits_BV = logits_BV.float()
+    logits_BV = logits_BV - logits_BV.amax(-1, keepdim=True)  # the likeliest at 0, which no temperature makes infinite
+    logits_BV = logits_BV / max(sampling.temperature, torch.finfo(torch.float32).tiny)  # whose inverse is finite
     count = min(sampling.top_k or logits_BV.shape[-1], logits_BV.shape[-1])
     if sampling.top_p == 1.0 and not sampling.top_k:
         return torch.multinomial(logits_BV.softmax(-1), 1, generator=generator)[:, 0]
@@ -61,8 +66,8 @@ def generated(
 ) -> Iterator[list[int]]:
     """The next id of every prompt, again and again, until `sampling.tokens` are out or every text has ended.
 
-    A row that has ended repeats the end-of-text id.  Prompts are padded on the left, and no token looks at padding.  When the
-    context is full the older half is forgotten and the rest read anew.  `cached=False` reads everything anew for every token.
+    A row that has ended repeats the end-of-text id.  Texts are padded on the left, and no token looks at padding.  When a text
+    fills the context its older half is forgotten and all are read anew.  `cached=False` reads everything anew for every token.
     """
     network = base if base is not None else model
     assert isinstance(network, GPT2)
@@ -70,27 +75,27 @@ def generated(
     n_ctx = network.config.n_ctx
     generator = torch.Generator(device=device).manual_seed(sampling.seed)
     texts = [list(prompt)[-(n_ctx - 1) :] or [eot] for prompt in prompts]
-    longest = max(map(len, texts))
-    pads = torch.tensor([longest - len(text) for text in texts], device=device)
-    ids_BT = torch.tensor([[eot] * (longest - len(text)) + text for text in texts], device=device)
     ended = torch.zeros(len(texts), dtype=torch.bool, device=device)
-    fresh, cache = ids_BT, None
+    cache = None
     for _ in range(sampling.tokens):
-        if ids_BT.shape[1] > n_ctx:  # what no longer fits is forgotten, half a context at a time
-            ids_BT = ids_BT[:, -(n_ctx // 2 or 1) :]
-            pads = (pads - (n_ctx + 1 - ids_BT.shape[1])).clamp(min=0)
-            fresh, cache = ids_BT, None
-        if not cached or cache is None:
-            fresh = ids_BT
+        longest = max(map(len, texts))
+        if longest > n_ctx:  # what no longer fits is forgotten, half a context at a time
+            texts = [text[-(n_ctx // 2 or 1) :] if len(text) > n_ctx else text for text in texts]
+            longest, cache = max(map(len, texts)), None
+        if cache is None:
+            pads = torch.tensor([longest - len(text) for text in texts], device=device)
+            fresh = torch.tensor([[eot] * (longest - len(text)) + text for text in texts], device=device)
             cache = Cache(network.config, batch=len(texts), device=device, dtype=_cache_dtype(network)) if cached else None
-        logits_BTV = model(fresh, cache=cache, **_padding(pads, total=ids_BT.shape[1], fresh=fresh.shape[1]))
+        logits_BTV = model(fresh, cache=cache, **_padding(pads, total=longest, fresh=fresh.shape[1]))
         chosen = drawn(logits_BTV[:, -1], sampling=sampling, generator=generator).masked_fill(ended, eot)
         ended |= chosen == eot
-        yield chosen.tolist()
+        row = chosen.tolist()
+        yield row
         if ended.all():
             return
         fresh = chosen[:, None]
-        ids_BT = torch.cat([ids_BT, fresh], dim=1)
+        for text, number in zip(texts, row, strict=True):
+            text.append(number)
 
 
 def _padding(pads_B: Tensor, *, total: int, fresh: int) -> dict[str, Tensor]:

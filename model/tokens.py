@@ -18,6 +18,7 @@ from model.shuffle import permuted
 from pipeline.schema import TOKENS
 
 SHARD_NAME = re.compile(r"(train|validation)-(\d{5})-of-(\d{5})\.arrow")
+LARGEST_VOCAB = 2**16  # ids are 16 bits
 EDGE_BYTES = 2**20  # of a shard that go into the fingerprint, from either end: the schema, the sizes, some tokens
 BLOCK = 4096  # windows whose place in the shuffle is computed at once
 FORGET_EVERY = 512  # batches between two times the pages read so far are given back: else RSS grows to the corpus
@@ -60,25 +61,31 @@ class TokenShards:
 
     def _open(self, path: Path) -> tuple[str, int, int]:
         rebuild = "Delete it and run `webtext tokens` again."
-        try:
-            with path.open("rb") as file:
+        with path.open("rb") as file:
+            try:
                 mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-            reader = pa.ipc.open_file(pa.py_buffer(mapped))
-        except (ValueError, pa.ArrowInvalid) as error:  # an empty file cannot be mapped; a cut one has no footer
-            raise TokensError(f"{path}: is cut short or no Arrow file ({error}). {rebuild}") from error
+                reader = pa.ipc.open_file(pa.py_buffer(mapped))
+                columns = ", ".join(f"{field.name}: {field.type}" for field in reader.schema)
+            except (ValueError, OSError, pa.ArrowException) as error:  # empty: cannot be mapped; cut: no footer; a spoiled footer
+                raise TokensError(f"{path}: is cut short or no Arrow file ({error}). {rebuild}") from error
         if not reader.schema.equals(TOKENS, check_metadata=False):
-            found = ", ".join(f"{field.name}: {field.type}" for field in reader.schema)
-            raise TokensError(f"{path}: columns are ({found}), expected (ids: list<uint16>, document: string). {rebuild}")
+            raise TokensError(f"{path}: columns are ({columns}), expected (ids: list<uint16>, document: string). {rebuild}")
         metadata = reader.schema.metadata or {}
         try:
-            described = metadata[b"tokenizer"].decode(), int(metadata[b"n_vocab"]), int(metadata[b"eot"])
+            tokenizer, n_vocab, eot = metadata[b"tokenizer"].decode(), int(metadata[b"n_vocab"]), int(metadata[b"eot"])
         except (KeyError, ValueError) as error:
             raise TokensError(f"{path}: its metadata does not name tokenizer, n_vocab and eot. {rebuild}") from error
+        if not 0 <= eot < n_vocab <= LARGEST_VOCAB:
+            raise TokensError(
+                f"{path}: its metadata says n_vocab {n_vocab:,} and eot {eot:,}, expected at most {LARGEST_VOCAB:,} and an id "
+                f"below n_vocab. {rebuild}"
+            )
         self._maps.append(mapped)
         for number in range(reader.num_record_batches):
             try:
                 column = reader.get_batch(number).column(0)
-            except (pa.ArrowInvalid, OSError) as error:
+                column.validate()  # Arrow ends the process where lengths are beyond their buffers
+            except (pa.ArrowException, OSError) as error:
                 raise TokensError(f"{path}: record batch {number} cannot be read ({error}). {rebuild}") from error
             self.documents += len(column)
             ids = column.flatten()
@@ -87,7 +94,7 @@ class TokenShards:
             if len(ids):
                 self._pieces.append(ids.to_numpy(zero_copy_only=True))
                 self._shard_of_piece.append(path)
-        return described
+        return tokenizer, n_vocab, eot
 
     def read(self, starts: np.ndarray, *, length: int) -> np.ndarray:
         """`length` tokens from each start, uint16, shape (len(starts), length).
@@ -106,7 +113,7 @@ class TokenShards:
                 values = self._pieces[piece][: length - filled]
                 row[filled : filled + len(values)] = values
                 filled += len(values)
-        if self.n_vocab < 2**16 and rows.max() >= self.n_vocab:
+        if self.n_vocab < LARGEST_VOCAB and rows.max() >= self.n_vocab:
             self._refuse(rows, starts)
         return rows
 

@@ -1,7 +1,6 @@
 """LAMBADA (Paperno et al. 2016): the last word of a passage, under both readings of "accuracy"."""
 
 import json
-import math
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -9,6 +8,7 @@ from typing import NamedTuple
 import torch
 
 from model.config import ModelError
+from model.evaluation.perplexity import perplexity
 from model.network import GPT2
 from tokenizer import Tokenizer
 
@@ -34,7 +34,7 @@ class Question(NamedTuple):
 
 
 def passages(path: Path) -> list[str]:
-    """One passage a line: OpenAI's jsonl with a field `text`, or plain text."""
+    """One passage a line: OpenAI's jsonl with a field `text`, or the original, tokenised."""
     lines = [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
     if not lines:
         raise ModelError(f"{path}: holds no passage, expected one a line")
@@ -46,11 +46,16 @@ def passages(path: Path) -> list[str]:
         raise ModelError(f"{path}: a line is no JSON object with a field `text` ({error!r})") from error
 
 
-def question(passage: str, *, vocabulary: Tokenizer, n_ctx: int) -> Question:
-    """The passage cut before its last word, as the lm-evaluation-harness cuts it: the word keeps the space before it."""
+def question(passage: str, *, vocabulary: Tokenizer, n_ctx: int, word: str = "") -> Question:
+    """The passage cut before its last word, as the lm-evaluation-harness cuts it: the word keeps the space before it.
+
+    `word` is the last word where it is known better than by a space: `menzies` of a passage that ends in `"menzies`.
+    """
     context, space, _ = passage.rpartition(" ")
     if not space or not context.strip():
         raise ModelError(f"passage {passage[:60]!r} has only one word, expected several with a space between")
+    if word and passage.endswith(word):
+        context = passage.removesuffix(word)
     whole = vocabulary.encode(passage)
     known = len(vocabulary.encode(context.rstrip()))
     return Question(whole[max(0, len(whole) - n_ctx - 1) : known], whole[known:])
@@ -62,10 +67,19 @@ def stop_words(path: Path) -> frozenset[str]:
 
 
 def lambada(
-    model: GPT2, texts: Sequence[str], *, vocabulary: Tokenizer, stops: Collection[str] | None = None, batch: int = 16
+    model: GPT2,
+    texts: Sequence[str],
+    *,
+    vocabulary: Tokenizer,
+    words: Sequence[str] | None = None,
+    stops: Collection[str] | None = None,
+    batch: int = 16,
 ) -> Lambada:
-    """Scores every passage's last word."""
-    questions = [question(text, vocabulary=vocabulary, n_ctx=model.config.n_ctx) for text in texts]
+    """Scores every passage's last word: `words`, or what follows the last space."""
+    questions = [
+        question(text, vocabulary=vocabulary, n_ctx=model.config.n_ctx, word=word)
+        for text, word in zip(texts, words or [""] * len(texts), strict=True)
+    ]
     barred = _barred(vocabulary, stops) if stops is not None else None
     order = sorted(range(len(questions)), key=lambda number: len(questions[number].context))  # little padding
     totals = {"token_nats": 0.0, "word_nats": 0.0, "token": 0, "word": 0, "filtered_token": 0, "filtered_word": 0}
@@ -89,9 +103,9 @@ def lambada(
     return Lambada(
         count,
         sum(len(each.target) > 1 for each in questions),
-        math.exp(totals["token_nats"] / count),
+        perplexity(totals["token_nats"] / count),
         totals["token"] / count,
-        math.exp(totals["word_nats"] / count),
+        perplexity(totals["word_nats"] / count),
         totals["word"] / count,
         None if barred is None else totals["filtered_token"] / count,
         None if barred is None else totals["filtered_word"] / count,

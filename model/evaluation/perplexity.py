@@ -12,6 +12,14 @@ from model.network import GPT2
 from tokenizer import Tokenizer
 
 
+def perplexity(nats: float) -> float:
+    """exp(nats per unit); infinite where no float holds it."""
+    try:
+        return math.exp(nats)
+    except OverflowError:
+        return math.inf
+
+
 class Likelihood(NamedTuple):
     """How unlikely a text was, and how many ids it took."""
 
@@ -20,7 +28,7 @@ class Likelihood(NamedTuple):
 
     def perplexity(self, *, units: int | None = None) -> float:
         """exp(nats per unit); a unit is an id unless said otherwise."""
-        return math.exp(self.nats / (self.tokens if units is None else units))
+        return perplexity(self.nats / (self.tokens if units is None else units))
 
     def bits(self, *, units: int) -> float:
         """Bits per byte, character or whatever the units are."""
@@ -47,7 +55,7 @@ def likelihood(
     the disjoint windows of the lm-evaluation-harness and of most published figures; less gives every id more to go by.
     """
     length = model.config.n_ctx
-    stride = stride or length
+    stride = length if stride is None else stride
     if not 1 <= stride <= length:
         raise ValueError(f"stride is {stride}, expected 1 to {length}")
     stream = torch.from_numpy(np.concatenate([[eot], np.asarray(ids, dtype=np.int64)]))

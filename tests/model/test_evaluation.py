@@ -2,20 +2,21 @@
 
 import json
 import math
+from argparse import ArgumentParser, Namespace
 
 import pytest
 import torch
 from made_tokens import documents as made_documents
 
+from dags import evaluate, sample
 from model import GPT2, GPT2Config
 from model.config import SIZES, ModelError
 from model.evaluation import cloze
-from model.evaluation.detokenise import wikitext
+from model.evaluation.detokenise import treebank, wikitext
 from model.evaluation.lambada import lambada, passages, question
 from model.evaluation.paper import TABLE_3, column, printed
 from model.evaluation.perplexity import likelihood, word_perplexity
-from model.export import export
-from model.load import Loaded, loaded, vocabulary_of
+from model.load import Loaded
 from tokenizer import train as train_vocabulary
 
 N_CTX = 48
@@ -127,6 +128,72 @@ def test_both_formats_of_lambada_are_read(tmp_path):
         passages(tmp_path / "c.jsonl")
 
 
+def options_of(command, *arguments: str) -> Namespace:
+    parser = ArgumentParser()
+    command.add_arguments(parser)
+    return parser.parse_args(["--model", "none", *arguments])
+
+
+def results_of(network, *, vocabulary, folder, arguments):
+    model = Loaded(network, folder / "no" / "run" / "lies" / "here", None)
+    return list(evaluate.results(model, options=options_of(evaluate, *arguments), vocabulary=vocabulary))
+
+
+TOKENISED = [
+    "he did n't ask `` why , '' and she sold the horses",
+    "the judge whispered , `` harbour",
+    "he said hello, friend of words",
+]
+
+
+def test_the_original_lambada_is_read_de_tokenised(network, vocabulary, tmp_path):
+    path = tmp_path / "test.txt"
+    path.write_text("\n".join(TOKENISED) + "\n")
+    natural = ['he didn\'t ask "why," and she sold the horses', 'the judge whispered, "harbour', TOKENISED[2]]
+    assert [treebank().detokenised(line).text for line in TOKENISED] == natural
+    wanted = lambada(network, natural, vocabulary=vocabulary, words=["horses", "harbour", "words"])
+    found = results_of(network, vocabulary=vocabulary, folder=tmp_path, arguments=["--lambada", str(path)])
+    values = (wanted.token_perplexity, wanted.word_perplexity, 100 * wanted.token_accuracy, 100 * wanted.word_accuracy)
+    assert [each.value for each in found] == [f"{value:.2f}" for value in values]
+    assert all("; de-tokenised, but for 1 of 3 lines" in each.definition for each in found)
+
+
+def test_openai_s_lambada_is_read_as_it_is(network, vocabulary, tmp_path):
+    path = tmp_path / "test.jsonl"
+    path.write_text("".join(json.dumps({"text": text}) + "\n" for text in TOKENISED))
+    found = results_of(network, vocabulary=vocabulary, folder=tmp_path, arguments=["--lambada", str(path)])
+    assert found[1].value == f"{lambada(network, TOKENISED, vocabulary=vocabulary).word_perplexity:.2f}"
+    assert not any("de-tokenised" in each.definition for each in found)
+
+
+def test_the_last_word_is_found_behind_a_quote(vocabulary):
+    passage = 'the judge whispered, "harbour'
+    asked = question(passage, vocabulary=vocabulary, n_ctx=N_CTX, word="harbour")
+    assert vocabulary.decode(asked.context) == 'the judge whispered, "'
+    assert vocabulary.decode(asked.target) == "harbour"
+    assert asked.context + asked.target == vocabulary.encode(passage)
+    alike = [question("the judge sold", vocabulary=vocabulary, n_ctx=N_CTX, word=word) for word in ("", "sold")]
+    assert alike[0] == alike[1]
+
+
+def test_a_perplexity_beyond_floats_is_infinite(network, vocabulary, tmp_path):
+    path = tmp_path / "wiki.txt"
+    path.write_text("judgesoldhorses" * 300 + "\n")
+    found = results_of(network, vocabulary=vocabulary, folder=tmp_path, arguments=["--wikitext-2", str(path)])
+    assert [each.value for each in found[:2]] == ["inf", "inf"]
+    assert "nan" not in found[1].definition
+    assert found[2].value != "inf"
+
+
+@pytest.mark.parametrize(
+    ("command", "arguments"),
+    [(evaluate, ("--stride", "0")), (evaluate, ("--stride", "-1")), (sample, ("--samples", "0")), (sample, ("--samples", "-3"))],
+)
+def test_a_number_below_one_is_refused(command, arguments):
+    with pytest.raises(ModelError, match=f"{arguments[0]} is {arguments[1]}, expected at least 1"):
+        command.run(options_of(command, *arguments))
+
+
 def test_a_cloze_answer_makes_the_rest_of_the_sentence_likeliest(network, vocabulary, tmp_path):
     context = [f"{number} The judge sold a map ." for number in range(1, 21)]
     choices = ["horses", "letters", "key", "clock"]
@@ -153,32 +220,3 @@ def test_the_paper_s_columns_are_those_of_its_sizes():
     assert printed("lambada-accuracy", config=SIZES["gpt2-xl"]) == 63.24
     assert printed("wikitext-2", config=SIZES["gpt2"]) == 29.41
     assert len(TABLE_3) == 10
-
-
-def test_an_export_is_loaded_by_transformers_with_equal_logits_and_ids(network, vocabulary, tmp_path):
-    transformers = pytest.importorskip("transformers")
-    folder = export(Loaded(network, tmp_path, None), vocabulary=vocabulary, output=tmp_path / "exported")
-    peer = transformers.AutoModelForCausalLM.from_pretrained(folder).eval()
-    reader = transformers.AutoTokenizer.from_pretrained(folder)
-    text = "The judge sold <|endoftext|> two  horses\n\n near 3 harbours…"
-    plain = text.replace("<|endoftext|>", "")
-    assert reader(plain)["input_ids"] == vocabulary.encode(plain)
-    assert reader.eos_token_id == peer.config.eos_token_id == vocabulary.eot
-    ids = torch.tensor([vocabulary.encode(text)])
-    with torch.no_grad():
-        assert (peer(ids).logits - network(ids)).abs().max() <= 2e-5  # logits up to 40 here
-    again = loaded(folder)
-    assert all(torch.equal(again.network.state_dict()[name], value) for name, value in network.state_dict().items())
-    assert vocabulary_of(again, given=None).fingerprint == vocabulary.fingerprint
-
-
-def test_an_export_does_not_write_over_what_is_there(network, vocabulary, tmp_path):
-    (tmp_path / "mine").write_text("")
-    with pytest.raises(ModelError, match="is not empty"):
-        export(Loaded(network, tmp_path, None), vocabulary=vocabulary, output=tmp_path)
-
-
-def test_a_vocabulary_of_another_size_is_refused(network, vocabulary, tmp_path):
-    vocabulary.truncated(300).save(tmp_path)
-    with pytest.raises(ModelError, match="has 300 tokens"):
-        vocabulary_of(Loaded(network, tmp_path, None), given=tmp_path)

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from model import GPT2, SIZES, GPT2Config
+from model.config import ModelError
 from model.network import Cache, documents
 from model.sample import Sampling, drawn, generated
 
@@ -158,6 +159,43 @@ def test_a_prompt_writes_alike_alone_and_beside_longer_ones():
     alone = written(prompts=[[6, 2]], cached=True, tokens=20, temperature=0.0)
     beside = written(prompts=[[6, 2], [1, 2, 3, 4, 5, 6, 7, 8, 9]], cached=True, tokens=20, temperature=0.0)
     assert alone[0] == beside[0]
+
+
+def test_each_text_forgets_the_older_half_of_its_own_context_alone():
+    ours = network()
+    with torch.no_grad():
+        for parameter in ours.parameters():
+            parameter *= 8  # or one token is the likeliest whatever was read
+    texts = [[7], list(range(1, 32)), [6, 2], list(range(40, 61))]
+    steps = generated(ours, texts, sampling=Sampling(tokens=90, temperature=0.0), eot=99)  # which is never the likeliest here
+    for text, row in zip(texts, zip(*steps, strict=True), strict=True):
+        assert len(set(row)) > 10
+        for number in row:
+            text = text[-(SMALL.n_ctx // 2) :] if len(text) > SMALL.n_ctx else text
+            assert number == ours(torch.tensor([text]))[0, -1].argmax()
+            text = [*text, number]
+
+
+@pytest.mark.parametrize("temperature", [math.nan, math.inf, -1.0])
+def test_a_temperature_that_is_none_is_refused(temperature):
+    with pytest.raises(ModelError, match="--temperature is"):
+        Sampling(temperature=temperature)
+
+
+@pytest.mark.parametrize("settings", [{"top_k": 0}, {"top_k": 2}, {"top_k": 0, "top_p": 0.9}])
+@pytest.mark.parametrize("temperature", [1e-45, 5e-324, 1e-30])
+def test_a_tiny_temperature_takes_the_likeliest(settings, temperature):
+    logits = torch.tensor([[-20.0, 30.0, 29.999, 0.0], [5.0, -1.0, 2.0, 4.0]]).repeat(50, 1)
+    sampling = Sampling(temperature=temperature, **settings)
+    chosen = drawn(logits, sampling=sampling, generator=torch.Generator().manual_seed(0))
+    assert chosen.tolist() == [1, 0] * 50
+
+
+@pytest.mark.parametrize("seed", [-1, 2**64])
+def test_a_seed_torch_does_not_take_is_refused(seed):
+    with pytest.raises(ModelError, match=f"--seed is {seed}, expected 0 to 18446744073709551615"):
+        Sampling(seed=seed)
+    assert written(prompts=[[1]], cached=True, tokens=2, seed=2**64 - 1)
 
 
 def test_the_same_seed_writes_the_same_text():

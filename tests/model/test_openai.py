@@ -124,6 +124,30 @@ def test_a_cut_data_file_is_an_error(published):
         read_bundle(folder)
 
 
+@pytest.mark.parametrize(
+    ("content", "match"),
+    [
+        ('{"n_vocab": 61, "n_embd": 16, "n_layer": 12, "n_head": 2}', "n_ctx is null, expected a whole number"),
+        ('{"n_vocab": 61, "n_ctx": "16", "n_embd": 16, "n_layer": 12, "n_head": 2}', 'n_ctx is "16", expected a whole number'),
+        ('{"n_vocab": 61,', "is no JSON"),
+        ("[]", "is no JSON object"),
+    ],
+)
+def test_hparams_that_are_none_are_an_error(published, content, match):
+    folder, _ = published
+    (folder / "hparams.json").write_text(content)
+    with pytest.raises(ModelError, match=rf"hparams\.json: {match}"):
+        loaded(folder)
+
+
+def test_a_variable_that_is_no_weight_of_gpt2_is_an_error(published):
+    folder, _ = published
+    entry = field(1, 1) + field(2, b"") + field(4, 0) + field(5, 4)
+    (folder / "model.ckpt.index").write_bytes(table([(b"model/wte/Adam", entry)]))
+    with pytest.raises(ModelError, match=r"is no whole TensorFlow checkpoint \('Adam'\)"):
+        read_bundle(folder)
+
+
 def test_what_is_no_index_is_an_error(published):
     folder, _ = published
     (folder / "model.ckpt.index").write_bytes(np.arange(100, dtype=np.uint8).tobytes())

@@ -146,7 +146,8 @@ def test_two_processes_have_the_losses_of_one_and_resume(tokens, alone, tmp_path
         process.terminate()
         process.wait(timeout=60)
     assert 12 <= len(losses(tmp_path)) < 30
-    finish(arguments)
+    done = finish(arguments)
+    assert done.stdout.count("loss curve: ") == 1
     assert losses(tmp_path) == pytest.approx(alone, abs=2e-5)
     finish(command(tokens, tmp_path, *more, ranks=0))  # its last checkpoint is one process's too
 

@@ -1,5 +1,7 @@
 """Token shards: read in place, shuffled without replacement, refused when they are not whole."""
 
+import contextlib
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -109,6 +111,39 @@ def test_a_shard_cut_short_is_an_error(tokens, share):
     path.write_bytes(data[: int(len(data) * share)])
     with pytest.raises(TokensError, match=r"train-00001-of-00002\.arrow: is cut short"):
         TokenShards(tokens, split="train")
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_shard_with_a_damaged_footer_is_an_error(tokens, seed):
+    path = tokens / "train-00001-of-00002.arrow"
+    data = path.read_bytes()
+    path.write_bytes(data[:-110] + np.random.default_rng(seed).bytes(100) + data[-10:])
+    with pytest.raises(TokensError, match=r"train-00001-of-00002\.arrow: "):
+        TokenShards(tokens, split="train")
+
+
+def test_a_few_changed_bytes_in_a_footer_are_an_error_or_nothing(tmp_path):
+    path = tmp_path / "train-00000-of-00001.arrow"
+    write_shard(path, [[1, 2, 9]] * 20, n_vocab=10, eot=9, batch=8)
+    data, draw = path.read_bytes(), np.random.default_rng(0)
+    for _ in range(300):
+        damaged = np.frombuffer(data, dtype=np.uint8).copy()
+        damaged[draw.integers(len(data) - 900, len(data), 3)] = draw.integers(256, size=3)
+        path.write_bytes(damaged)
+        with contextlib.suppress(TokensError):  # any other error, or the end of the process, is the defect
+            TokenShards(tmp_path, split="train")
+
+
+@pytest.mark.parametrize(("n_vocab", "eot"), [(10, 10), (10, -1), (0, 0), (70_000, 9)])
+def test_metadata_that_no_vocabulary_has_is_an_error(tmp_path, n_vocab, eot):
+    write_shard(tmp_path / "train-00000-of-00001.arrow", [[1, 9]], n_vocab=n_vocab, eot=eot)
+    with pytest.raises(TokensError, match=rf"train-00000-of-00001\.arrow: its metadata says n_vocab {n_vocab:,} and eot {eot}"):
+        TokenShards(tmp_path, split="train")
+
+
+def test_the_largest_vocabulary_is_read(tmp_path):
+    write_shard(tmp_path / "train-00000-of-00001.arrow", [[1, 2**16 - 1]], n_vocab=2**16, eot=2**16 - 1)
+    assert stream(tmp_path)[1].tolist() == [1, 2**16 - 1]
 
 
 def test_a_missing_shard_is_an_error(tokens):

@@ -5,6 +5,7 @@ import json
 import math
 import os
 import resource
+import shutil
 import signal
 from dataclasses import replace
 from pathlib import Path
@@ -225,6 +226,104 @@ def test_a_full_disk_leaves_the_last_checkpoint_whole(go, monkeypatch):
     assert not list((output / "checkpoints").glob(".partial-*"))
 
 
+def test_a_full_disk_names_the_record_that_cannot_be_written(go, tmp_path, monkeypatch):
+    straight = go("straight")
+    opened = Journal.open
+
+    def full(self, **where):
+        opened(self, **where)
+        device = os.open("/dev/full", os.O_WRONLY)
+        os.dup2(device, self._file.fileno())
+        os.close(device)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Journal, "open", full)
+        with pytest.raises(ModelError, match=r"full/metrics\.jsonl: cannot be written \(No space left on device\)\. Free some"):
+            go("full")
+    _, _, output = go("full")
+    assert result(output) == result(straight[2])
+
+
+@pytest.mark.parametrize("line", ["{", "[]", "3", '{"loss": 1.0}', '{"step": "x"}', "\0\0\0", "\udcff"])
+def test_a_damaged_line_of_the_record_is_left_out(go, line):
+    _, _, output = go()
+    path = output / "metrics.jsonl"
+    before = path.read_bytes()
+    lines = before.split(b"\n")
+    path.write_bytes(b"\n".join([*lines[:5], line.encode(errors="surrogateescape"), *lines[5:]]))
+    _, shown, _ = go()
+    assert "metrics.jsonl: line 6 is damaged and was left out" in shown
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("text", "said"), [("[]", "is no JSON object"), (f'{{"schema": "{files.SCHEMA}"}}', "step, batch, .* missing")]
+)
+def test_a_state_that_is_none_is_refused(go, text, said):
+    _, _, output = go()
+    (files.checkpoints(output)[-1] / files.STATE).write_text(text)
+    with pytest.raises(files.CheckpointError, match=rf"step-00000014/state\.json: {said}"):
+        go()
+
+
+def test_a_copy_beside_the_checkpoints_is_a_persons(go):
+    _, _, output = go(recipe=replace(QUICK, steps=4))
+    copy = output / "checkpoints" / "step-00000004.bak"
+    copy.mkdir()
+    assert [path.name for path in files.checkpoints(output)] == ["step-00000004"]
+    files.prune(output, keep=1, best=None)
+    assert copy.exists()
+
+
+class Killed(BaseException):
+    pass
+
+
+@pytest.mark.parametrize("call", range(1, 5))  # rename away, rename in, rename for deletion, deletion
+def test_a_run_killed_while_it_replaces_a_checkpoint_finds_a_whole_one(go, tmp_path, monkeypatch, call):
+    _, _, output = go(recipe=replace(QUICK, steps=4))
+    kept = files.load(files.checkpoints(output)[-1])
+    calls, rename, rmtree = iter(range(1, 100)), Path.rename, shutil.rmtree
+
+    def dying_rename(self, target):
+        if next(calls) == call:
+            raise Killed
+        return rename(self, target)
+
+    def dying_rmtree(path, **more):
+        if path.exists() and next(calls) == call:
+            (path / files.STATE).unlink(missing_ok=True)
+            raise Killed
+        rmtree(path, **more)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "rename", dying_rename)
+        patched.setattr(shutil, "rmtree", dying_rmtree)
+        with pytest.raises(Killed):
+            files.save(output, weights=kept.weights, moments=kept.moments, state=kept.state | {"evaluated": 99})
+    files.sweep(output)
+    found = files.checkpoints(output)
+    assert [files.load(path).path.name for path in found] == ["step-00000004"]
+    assert [path.name for path in (output / "checkpoints").iterdir()] == ["step-00000004"]
+    assert files.read_state(found[0])["evaluated"] == (4 if call < 3 else 99)
+
+
+def test_a_run_killed_while_it_prunes_leaves_no_half_checkpoint(go, monkeypatch):
+    _, _, output = go()
+
+    def dying(path, **more):
+        (path / files.STATE).unlink()
+        raise Killed
+
+    with monkeypatch.context() as patched:
+        patched.setattr(shutil, "rmtree", dying)
+        with pytest.raises(Killed):
+            files.prune(output, keep=1, best=None)
+    assert all(files.load(path) for path in files.checkpoints(output))
+    files.sweep(output)
+    assert not list((output / "checkpoints").glob(".*"))
+
+
 def test_ranks_that_cannot_share_a_batch_are_refused(tokens, tmp_path):
     with pytest.raises(ModelError, match="a batch of 20 sequences cannot be shared by 3 ranks"):
         Trainer(Run(tokens, tmp_path), recipe=QUICK, size="tiny", ranks=Ranks(0, 3), signals=Signals(), stream=io.StringIO())
@@ -245,7 +344,14 @@ def test_a_vocabulary_of_another_tokenizer_is_refused(go, tmp_path):
 
 @pytest.mark.parametrize(
     ("field", "value", "said"),
-    [("batch", 0, "at least 1"), ("dropout", 1.5, "from 0 to 1"), ("spike", "hope", "skip, rollback, off")],
+    [
+        ("batch", 0, "at least 1"),
+        ("steps", 10**8, "at most 99,999,999"),
+        ("seed", 10**23, "0 to 9,223,372,036,854,775,807"),
+        ("seed", -1, "0 to 9,223,372,036,854,775,807"),
+        ("dropout", 1.5, "from 0 to 1"),
+        ("spike", "hope", "skip, rollback, off"),
+    ],
 )
 def test_a_recipe_that_makes_no_sense_is_refused(field, value, said):
     with pytest.raises(ModelError, match=f"--{field} is {value}, expected .*{said}"):
@@ -276,12 +382,20 @@ def test_a_step_without_a_finite_loss_changes_nothing(go, monkeypatch):
     assert files.read_state(files.checkpoints(output)[-1])["guard"]["skipped"] == 1
 
 
-def test_ten_bad_steps_in_a_row_end_the_run_with_sound_weights(go, tmp_path, monkeypatch):
+def test_ten_bad_steps_in_a_row_end_the_run_with_the_weights_before_them(go, tmp_path, monkeypatch):
     bad_steps(monkeypatch, dict.fromkeys(range(3, 99), math.inf))
-    with pytest.raises(ModelError, match="the last 10 steps, up to step 13, were skipped"):
+    with pytest.raises(ModelError, match=r"the last 10 steps, up to step 13, .* saved are those after step 3"):
         go()
     kept = files.load(files.checkpoints(tmp_path / "model")[-1])
     assert all(tensor.isfinite().all() for tensor in kept.weights.values())
+
+
+def test_a_diverged_run_that_is_repeated_keeps_its_checkpoints(go, tmp_path, monkeypatch):
+    bad_steps(monkeypatch, dict.fromkeys(range(3, 99), math.inf))
+    for _ in range(3):
+        with pytest.raises(ModelError, match="weights saved are those after step 3"):
+            go(recipe=replace(QUICK, steps=40), save_every=3, eval_every=40)
+    assert [path.name for path in files.checkpoints(tmp_path / "model")] == [f"step-{step:08d}" for step in (9, 12, 13)]
 
 
 @pytest.mark.parametrize(("rule", "steps_taken"), [("skip", 99), ("off", 100)])
@@ -302,6 +416,19 @@ def test_a_spike_rolls_back_to_the_last_checkpoint_and_past_its_batches(go, monk
     assert (state["step"], state["batch"], state["guard"]["rollbacks"]) == (100, 103, 1)
     records = [json.loads(line) for line in (output / "metrics.jsonl").read_text().splitlines()]
     assert [each["step"] for each in records if "loss" in each] == list(range(1, 101))
+    assert [each for each in records if "spike" in each] == [{"step": 81, "rolled_back_from": 83, "spike": 60.0, "rollbacks": 1}]
+
+
+@pytest.mark.parametrize("stop", [82, 83, 90])
+def test_a_rolled_back_run_that_is_stopped_ends_with_the_same_bits(go, monkeypatch, stop):
+    bad_steps(monkeypatch, {82: 60.0})
+    settings = {"recipe": replace(QUICK, steps=100, spike="rollback"), "eval_every": 50, "save_every": 20}
+    straight = go("straight", **settings)
+    with monkeypatch.context() as patched:
+        stop_after(stop, signal.SIGTERM, patched)
+        _, _, output = go("stopped", **settings)
+    go("stopped", **settings)
+    assert result(output) == result(straight[2])
 
 
 def test_the_guard_knows_a_spike_from_noise():
