@@ -142,13 +142,13 @@ def main() -> None:
     sample = domains_of(options["dump"]) if options["dump"] else counted_domains()
     sigma = fitted_sigma(sample, THETA)
     grown = grow(sample, min(options["grown"], max(options["links"])), sigma, THETA)
-    told_prices = ", ".join(f"{name.replace('_', ' ')} ${value:g}" for name, value in vars(prices).items())
-    print(f"Prices as quoted for us-central1 on {PRICED}, unless given: {told_prices}.\n")
     for links, workers in zip(options["links"], options["workers"], strict=True):
         part = grown if links >= int(grown.sum()) else grow(sample, links, sigma, THETA)
         hosts = hosts_of(part, links, sigma=sigma)
         print(told(links, hosts, costs, workers=workers, machine=machine, prices=prices), end="\n\n")
     links, first = limit(grown, costs, machine, sigma=sigma)
+    told_prices = ", ".join(f"{name.replace('_', ' ')} ${value:g}" for name, value in vars(prices).items())
+    print(f"Prices as quoted for us-central1 on {PRICED}, unless given: {told_prices}.")
     print(f"Such workers hold {links / 1e6:,.0f} million links at most; then the first not to fit is {first}.")
 
 
